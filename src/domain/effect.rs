@@ -1,0 +1,270 @@
+//! What a step asks the outside world to do, as data, and what comes back as the next input.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::diagnosis::Diagnosis;
+use super::execution::{Output, PhaseLine, Verification};
+use super::health::Health;
+use super::ids::{ExecutionId, FaultId, IncidentId, InjectionId, TargetId};
+use super::incident::Incident;
+use super::injection::{Injection, InjectionState};
+use super::proposal::{Draft, ProposedStep};
+use super::sample::{RuntimeEvent, Sample};
+
+/// Something a person (or a program in their name) wants.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "do", deny_unknown_fields)]
+pub enum Command {
+    Inject {
+        fault: FaultId,
+        target: Option<TargetId>,
+        #[serde(default)]
+        params: BTreeMap<String, Value>,
+        ttl_s: Option<u64>,
+    },
+    /// One injection, one target's, or all of them.
+    Clear {
+        injection: Option<u64>,
+        target: Option<TargetId>,
+    },
+    /// `typed`: the target's name, where the ruling wants it.
+    Approve {
+        incident: u64,
+        fingerprint: String,
+        typed: Option<String>,
+    },
+    Reject {
+        incident: u64,
+        fingerprint: Option<String>,
+        reason: String,
+    },
+    /// Starts over on a failed incident.
+    Retry {
+        incident: u64,
+    },
+    Note {
+        incident: u64,
+        text: String,
+    },
+    /// A person declares it over.
+    Resolve {
+        incident: u64,
+        reason: String,
+    },
+}
+
+/// A command, and who gave it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ordered {
+    pub actor: String,
+    pub command: Command,
+}
+
+/// The answer to an accepted command: one sentence, and what it made.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Accepted {
+    pub message: String,
+    pub incident: Option<u64>,
+    pub injection: Option<u64>,
+}
+
+/// Why a command was not accepted, and what to do next.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{reason}")]
+pub struct Refused {
+    pub reason: String,
+}
+
+impl Refused {
+    /// A refusal with its sentence.
+    pub fn because(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into() }
+    }
+}
+
+/// Everything that can reach the decision, in one order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    /// The engine took the lease and loaded the ledger.
+    Started {
+        version: String,
+        holder: String,
+    },
+    Stopping {
+        reason: String,
+    },
+    Sampled {
+        target: TargetId,
+        sample: Sample,
+    },
+    /// The target's settings, read over the held connection while it answers.
+    SettingsRead {
+        target: TargetId,
+        settings: BTreeMap<String, String>,
+    },
+    Runtime {
+        target: TargetId,
+        event: RuntimeEvent,
+    },
+    Command(Ordered),
+    /// Time passed; nothing else did.
+    Tick,
+    StoreLost {
+        reason: String,
+    },
+    StoreReturned {
+        merged: u64,
+    },
+    /// A line of the agent's log, as it happens.
+    Phase {
+        incident: IncidentId,
+        execution: ExecutionId,
+        line: PhaseLine,
+    },
+    Diagnosed {
+        incident: IncidentId,
+        execution: ExecutionId,
+        revision: u32,
+        result: Investigation,
+    },
+    /// The preview was computed again right before acting, with what undo needs saved.
+    Rechecked {
+        incident: IncidentId,
+        execution: ExecutionId,
+        step: usize,
+        result: Result<Prepared, String>,
+    },
+    StepFinished {
+        incident: IncidentId,
+        execution: ExecutionId,
+        step: usize,
+        ok: bool,
+        output: Output,
+        health: Health,
+    },
+    Verified {
+        incident: IncidentId,
+        execution: ExecutionId,
+        verification: Verification,
+    },
+    Undone {
+        incident: IncidentId,
+        execution: ExecutionId,
+        ok: bool,
+        detail: String,
+    },
+    InjectionMoved {
+        injection: InjectionId,
+        state: InjectionState,
+    },
+}
+
+/// What an investigation came to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Investigation {
+    pub agent: String,
+    pub diagnosis: Diagnosis,
+    /// What to do about it, or why nothing is proposed.
+    pub plan: Result<Draft, String>,
+}
+
+/// A step that may run now.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Prepared {
+    pub undo_data: BTreeMap<String, Value>,
+    pub health: Health,
+}
+
+/// What the engine does after the events are stored.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Ask the target again soon.
+    Confirm {
+        target: TargetId,
+    },
+    /// Ask the target over every connection now.
+    Probe {
+        target: TargetId,
+    },
+    /// Find the cause and choose a remedy. Carries the incident as it stands.
+    Investigate {
+        incident: Box<Incident>,
+        execution: ExecutionId,
+        known: Known,
+    },
+    /// Recompute the preview of a step, compare, and save what undo needs.
+    Recheck {
+        incident: IncidentId,
+        execution: ExecutionId,
+        target: TargetId,
+        step: usize,
+        plan: Box<ProposedStep>,
+        identity: String,
+    },
+    Run {
+        incident: IncidentId,
+        execution: ExecutionId,
+        target: TargetId,
+        step: usize,
+        plan: Box<ProposedStep>,
+    },
+    /// Prove the fix by measurement: hold, all steps, the client's view.
+    Verify {
+        incident: IncidentId,
+        execution: ExecutionId,
+        target: TargetId,
+        steps: Vec<RanStep>,
+        goal: Goal,
+    },
+    /// Take back, newest first.
+    Undo {
+        incident: IncidentId,
+        execution: ExecutionId,
+        target: TargetId,
+        steps: Vec<RanStep>,
+    },
+    /// Drop whatever runs for this execution.
+    Cancel {
+        execution: ExecutionId,
+    },
+    Inject {
+        injection: Box<Injection>,
+    },
+    Revert {
+        injection: Box<Injection>,
+    },
+}
+
+/// A step that ran, with what it saved: enough to verify it or take it back.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RanStep {
+    pub plan: ProposedStep,
+    pub undo_data: BTreeMap<String, Value>,
+    pub started_at: DateTime<Utc>,
+}
+
+/// When a fix counts as proven.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Goal {
+    pub hold: std::time::Duration,
+    /// The score to be above …
+    pub above_score: f64,
+    /// … or at least back at the level before.
+    pub or_level: Option<u8>,
+}
+
+/// What the ledger knows that an investigation may use.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Known {
+    /// The target's settings when it was healthy.
+    pub baseline: BTreeMap<String, String>,
+    /// The newest samples, oldest first.
+    pub samples: Vec<Sample>,
+    pub runtime_events: Vec<RuntimeEvent>,
+    /// (cause, action) pairs that are used up, with the reason.
+    pub barred: Vec<(super::ids::ActionId, String)>,
+}

@@ -1,0 +1,300 @@
+//! One record of the ordered log. Everything durable is derived from these, and nothing else changes it.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::diagnosis::Diagnosis;
+use super::execution::{Approval, ExecutionState, PhaseLine, StepEnd, StepRun, Verification};
+use super::finding::Finding;
+use super::health::Health;
+use super::ids::{ExecutionId, IncidentId, InjectionId, TargetId};
+use super::incident::{Incident, Status, Tried};
+use super::injection::{Injection, InjectionState};
+use super::proposal::{Proposal, hex};
+use super::sample::RuntimeEvent;
+
+/// What happened. The variant's name in snake case is the event's kind.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum EventBody {
+    EngineStarted {
+        version: String,
+        holder: String,
+    },
+    EngineStopped {
+        reason: String,
+    },
+    StoreLost {
+        reason: String,
+    },
+    StoreReturned {
+        merged: u64,
+    },
+    /// The settings of a healthy target that diagnoses compare with later.
+    BaselineRecorded {
+        settings: BTreeMap<String, String>,
+    },
+    RuntimeObserved {
+        event: RuntimeEvent,
+    },
+    IncidentOpened {
+        incident: Box<Incident>,
+        finding: Finding,
+    },
+    /// The same problem reached a later stage.
+    IncidentEscalated {
+        finding: Finding,
+        health: Health,
+    },
+    /// The symptom came back while the incident was open.
+    IncidentRecurred {
+        finding: Finding,
+    },
+    StatusChanged {
+        from: Status,
+        to: Status,
+        reason: String,
+    },
+    IncidentNoted {
+        text: String,
+    },
+    IncidentResolved {
+        health: Health,
+        reason: String,
+    },
+    IncidentFailed {
+        reason: String,
+    },
+    InvestigationStarted {
+        execution: ExecutionId,
+        agent: String,
+        revision: u32,
+    },
+    Phase {
+        execution: ExecutionId,
+        line: PhaseLine,
+    },
+    Diagnosed {
+        execution: ExecutionId,
+        agent: String,
+        diagnosis: Diagnosis,
+    },
+    Proposed {
+        execution: ExecutionId,
+        proposal: Box<Proposal>,
+    },
+    Decided {
+        execution: ExecutionId,
+        approval: Approval,
+    },
+    /// A decision that was not accepted, and why.
+    DecisionRefused {
+        reason: String,
+    },
+    ExecutionMoved {
+        execution: ExecutionId,
+        to: ExecutionState,
+    },
+    ActionStarted {
+        execution: ExecutionId,
+        run: StepRun,
+    },
+    ActionFinished {
+        execution: ExecutionId,
+        run: Uuid,
+        end: StepEnd,
+    },
+    Verified {
+        execution: ExecutionId,
+        verification: Verification,
+    },
+    RolledBack {
+        execution: ExecutionId,
+        ok: bool,
+        detail: String,
+    },
+    ExecutionEnded {
+        execution: ExecutionId,
+        state: ExecutionState,
+        error: Option<String>,
+        tried: Option<Tried>,
+    },
+    ReportWritten {
+        execution: Option<ExecutionId>,
+        markdown: String,
+    },
+    InjectionStarted {
+        injection: Injection,
+    },
+    InjectionMoved {
+        injection: InjectionId,
+        state: InjectionState,
+    },
+}
+
+impl EventBody {
+    /// The event's kind, as the store and people name it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::EngineStarted { .. } => "engine_started",
+            Self::EngineStopped { .. } => "engine_stopped",
+            Self::StoreLost { .. } => "store_lost",
+            Self::StoreReturned { .. } => "store_returned",
+            Self::BaselineRecorded { .. } => "baseline_recorded",
+            Self::RuntimeObserved { .. } => "runtime_observed",
+            Self::IncidentOpened { .. } => "incident_opened",
+            Self::IncidentEscalated { .. } => "incident_escalated",
+            Self::IncidentRecurred { .. } => "incident_recurred",
+            Self::StatusChanged { .. } => "status_changed",
+            Self::IncidentNoted { .. } => "incident_noted",
+            Self::IncidentResolved { .. } => "incident_resolved",
+            Self::IncidentFailed { .. } => "incident_failed",
+            Self::InvestigationStarted { .. } => "investigation_started",
+            Self::Phase { .. } => "phase",
+            Self::Diagnosed { .. } => "diagnosed",
+            Self::Proposed { .. } => "proposed",
+            Self::Decided { .. } => "decided",
+            Self::DecisionRefused { .. } => "decision_refused",
+            Self::ExecutionMoved { .. } => "execution_moved",
+            Self::ActionStarted { .. } => "action_started",
+            Self::ActionFinished { .. } => "action_finished",
+            Self::Verified { .. } => "verified",
+            Self::RolledBack { .. } => "rolled_back",
+            Self::ExecutionEnded { .. } => "execution_ended",
+            Self::ReportWritten { .. } => "report_written",
+            Self::InjectionStarted { .. } => "injection_started",
+            Self::InjectionMoved { .. } => "injection_moved",
+        }
+    }
+}
+
+/// One record of the log, before it is sealed into the chain.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// 1, 2, 3 … without a gap.
+    pub seq: u64,
+    /// Whole microseconds, so that every store keeps it exactly.
+    pub at: DateTime<Utc>,
+    pub incident: Option<IncidentId>,
+    pub target: Option<TargetId>,
+    /// `detector`, `agent`, `policy`, `engine`, `watchdog` or a person's name.
+    pub actor: String,
+    pub body: EventBody,
+}
+
+/// A record with its place in the hash chain.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sealed {
+    pub event: Event,
+    pub prev_hash: String,
+    pub hash: String,
+}
+
+/// The end of the chain: what the next record continues.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    pub seq: u64,
+    pub hash: String,
+}
+
+impl Head {
+    /// Before the first record.
+    pub fn genesis() -> Self {
+        Self { seq: 0, hash: "0".repeat(64) }
+    }
+}
+
+/// The columns of a stored record, as they stand in the table: what its hash covers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RawEvent {
+    pub seq: u64,
+    pub at: DateTime<Utc>,
+    pub kind: String,
+    pub incident: Option<Uuid>,
+    pub target: Option<String>,
+    pub actor: String,
+    pub body: Value,
+    pub prev_hash: String,
+    pub hash: String,
+}
+
+impl Event {
+    /// Places the event after `head`, whose sequence it must continue.
+    pub fn seal(mut self, head: &Head) -> Sealed {
+        self.seq = head.seq + 1;
+        let raw = self.raw(head.hash.clone());
+        Sealed { event: self, prev_hash: raw.prev_hash.clone(), hash: raw.expected_hash() }
+    }
+
+    fn raw(&self, prev_hash: String) -> RawEvent {
+        RawEvent {
+            seq: self.seq,
+            at: self.at,
+            kind: self.body.kind().to_owned(),
+            incident: self.incident.map(|id| id.0),
+            target: self.target.as_ref().map(|id| id.as_str().to_owned()),
+            actor: self.actor.clone(),
+            body: without_nul(serde_json::to_value(&self.body).unwrap_or_default()),
+            prev_hash,
+            hash: String::new(),
+        }
+    }
+}
+
+impl Sealed {
+    /// The columns to store.
+    pub fn raw(&self) -> RawEvent {
+        RawEvent { hash: self.hash.clone(), ..self.event.raw(self.prev_hash.clone()) }
+    }
+
+    /// The end of the chain after this record.
+    pub fn head(&self) -> Head {
+        Head { seq: self.event.seq, hash: self.hash.clone() }
+    }
+}
+
+impl RawEvent {
+    /// The hash these columns must have. Object keys are sorted, so it survives a store that reorders them.
+    pub fn expected_hash(&self) -> String {
+        let covered = serde_json::json!([
+            self.seq,
+            self.at.timestamp_micros(),
+            self.kind,
+            self.incident,
+            self.target,
+            self.actor,
+            self.body,
+            self.prev_hash,
+        ]);
+        hex(&Sha256::digest(covered.to_string()))
+    }
+
+    /// Reads the record back as an event.
+    pub fn event(&self) -> Result<Event, serde_json::Error> {
+        Ok(Event {
+            seq: self.seq,
+            at: self.at,
+            incident: self.incident.map(IncidentId),
+            target: self.target.as_deref().map(TargetId::from),
+            actor: self.actor.clone(),
+            body: serde_json::from_value(self.body.clone())?,
+        })
+    }
+}
+
+/// PostgreSQL's JSON cannot hold NUL; server-borne text may.
+fn without_nul(value: Value) -> Value {
+    match value {
+        Value::String(text) if text.contains('\0') => Value::String(text.replace('\0', "\u{fffd}")),
+        Value::Array(items) => Value::Array(items.into_iter().map(without_nul).collect()),
+        Value::Object(map) => Value::Object(
+            map.into_iter().map(|(k, v)| (k.replace('\0', "\u{fffd}"), without_nul(v))).collect(),
+        ),
+        other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => other,
+    }
+}

@@ -1,0 +1,139 @@
+//! Symptoms: what a detector concludes from samples, before anybody knows the cause.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+/// How bad a symptom is for the people behind the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    Low,
+    Medium,
+    High,
+    Critical,
+}
+
+impl Severity {
+    pub const ALL: [Self; 4] = [Self::Low, Self::Medium, Self::High, Self::Critical];
+
+    /// The word people read.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+/// The kinds of symptom. At most one incident is open per target and kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FindingKind {
+    /// Nobody answers: refused, reset, or the process is gone.
+    ServerDown,
+    /// Connects, then silence.
+    ServerHung,
+    /// The server is there and turns new clients away because it has no room.
+    ClientsRefused,
+    /// Reads work and writes are refused.
+    WritesRefused,
+    /// A client gets another error than these.
+    ProbeFailing,
+    /// Redis: full, or soon.
+    MemoryPressure,
+    /// PostgreSQL: slots taken by sessions that do nothing, or nearly all taken.
+    ConnectionPressure,
+}
+
+/// Symptoms of one problem as it grows: a stronger one takes over the incident of a weaker one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Family {
+    Memory,
+    Connections,
+    Availability,
+    Other,
+}
+
+impl FindingKind {
+    pub const ALL: [Self; 7] = [
+        Self::ServerDown,
+        Self::ServerHung,
+        Self::ClientsRefused,
+        Self::WritesRefused,
+        Self::ProbeFailing,
+        Self::MemoryPressure,
+        Self::ConnectionPressure,
+    ];
+
+    /// The word people read and the store keeps.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ServerDown => "server-down",
+            Self::ServerHung => "server-hung",
+            Self::ClientsRefused => "clients-refused",
+            Self::WritesRefused => "writes-refused",
+            Self::ProbeFailing => "probe-failing",
+            Self::MemoryPressure => "memory-pressure",
+            Self::ConnectionPressure => "connection-pressure",
+        }
+    }
+
+    /// Which symptoms are stages of the same problem.
+    pub fn family(self) -> Family {
+        match self {
+            Self::ServerDown | Self::ServerHung => Family::Availability,
+            Self::ClientsRefused | Self::ConnectionPressure => Family::Connections,
+            Self::WritesRefused | Self::MemoryPressure => Family::Memory,
+            Self::ProbeFailing => Family::Other,
+        }
+    }
+
+    /// Within a family, the later stage of the problem.
+    pub fn is_stronger_than(self, other: Self) -> bool {
+        self.family() == other.family() && self.stage() > other.stage()
+    }
+
+    fn stage(self) -> u8 {
+        match self {
+            Self::MemoryPressure | Self::ConnectionPressure | Self::ProbeFailing => 0,
+            Self::WritesRefused | Self::ClientsRefused | Self::ServerHung => 1,
+            Self::ServerDown => 2,
+        }
+    }
+
+    /// Whether a client feels it right now, as opposed to soon.
+    pub fn hurts_clients(self) -> bool {
+        match self {
+            Self::MemoryPressure | Self::ConnectionPressure => false,
+            Self::ServerDown
+            | Self::ServerHung
+            | Self::ClientsRefused
+            | Self::WritesRefused
+            | Self::ProbeFailing => true,
+        }
+    }
+}
+
+/// A symptom, concluded from samples.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Finding {
+    pub kind: FindingKind,
+    pub severity: Severity,
+    /// The sentence for this instance, with its readings; printed unchanged everywhere.
+    pub sentence: String,
+    /// The error lines a client got, as they were.
+    pub error_lines: Vec<String>,
+    /// When the first of the samples it rests on was taken.
+    pub since: DateTime<Utc>,
+}
+
+/// What one detector says about one window.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    Present(Finding),
+    Absent,
+    /// Cannot tell; opens nothing and closes nothing.
+    Inconclusive(&'static str),
+}

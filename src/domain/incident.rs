@@ -1,0 +1,179 @@
+//! A problem with a target from its first finding to its end.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::diagnosis::Diagnosis;
+use super::execution::Execution;
+use super::finding::{FindingKind, Severity};
+use super::health::Health;
+use super::ids::{ActionId, CauseId, IncidentId, TargetId, incident_name};
+
+/// Where an incident stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    Triage,
+    Investigating,
+    Fixing,
+    Resolved,
+    /// Needs a person; still open, so the same symptom opens no second incident.
+    Failed,
+}
+
+impl Status {
+    pub const ALL: [Self; 5] =
+        [Self::Triage, Self::Investigating, Self::Fixing, Self::Resolved, Self::Failed];
+
+    /// The word people read and the store keeps.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Triage => "triage",
+            Self::Investigating => "investigating",
+            Self::Fixing => "fixing",
+            Self::Resolved => "resolved",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// Whether the incident may move from here to `next`.
+    pub fn may_become(self, next: Self) -> bool {
+        match (self, next) {
+            (Self::Resolved, _) => false,
+            (Self::Triage | Self::Fixing,
+Self::Investigating | Self::Resolved | Self::Failed) |
+(Self::Investigating, Self::Fixing | Self::Resolved | Self::Failed) |
+(Self::Failed, Self::Investigating | Self::Resolved) => true,
+            (
+                Self::Triage | Self::Investigating | Self::Fixing | Self::Failed,
+                Self::Triage | Self::Investigating | Self::Fixing | Self::Failed,
+            ) => false,
+        }
+    }
+}
+
+/// Whether it is for real.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IncidentType {
+    Real,
+    /// On the lab.
+    Drill,
+}
+
+impl IncidentType {
+    /// The word the store keeps.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Real => "real",
+            Self::Drill => "drill",
+        }
+    }
+}
+
+/// How far simctl may go by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RemediationMode {
+    /// What the policy calls automatic runs by itself.
+    Automatic,
+    /// Every change waits for a person.
+    #[default]
+    Approval,
+    /// Diagnoses and proposes; nothing can be approved.
+    Advisory,
+    /// Only records.
+    Manual,
+}
+
+impl RemediationMode {
+    /// The word people read and the store keeps.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Automatic => "automatic",
+            Self::Approval => "approval",
+            Self::Advisory => "advisory",
+            Self::Manual => "manual",
+        }
+    }
+}
+
+/// A remark by a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    pub at: DateTime<Utc>,
+    pub actor: String,
+    pub text: String,
+}
+
+/// What was already tried, and how it went: the futility guard and the hand-over read it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tried {
+    pub cause: CauseId,
+    pub actions: Vec<ActionId>,
+    pub outcome: String,
+}
+
+/// A problem with a target.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Incident {
+    pub id: IncidentId,
+    pub number: u64,
+    /// Grows with everything that makes an earlier proposal moot.
+    pub revision: u32,
+    pub target: TargetId,
+    pub finding: FindingKind,
+    pub status: Status,
+    pub severity: Severity,
+    /// The finding's sentence, newest stage.
+    pub message: String,
+    /// Who noticed: `detector`, an operator, an alert source.
+    pub source: String,
+    pub team: Option<String>,
+    pub notes: Vec<Note>,
+    pub error_logs: Vec<String>,
+    /// The readings when it opened.
+    pub metrics: BTreeMap<String, f64>,
+    pub incident_type: IncidentType,
+    pub remediation: RemediationMode,
+    pub health_at_open: Health,
+    /// The level before the trouble: good enough to resolve even below the usual mark.
+    pub health_before: Option<u8>,
+    pub occurrences: u32,
+    /// When the first bad sample was taken; detection time counts from here.
+    pub first_bad_at: DateTime<Utc>,
+    pub opened_at: DateTime<Utc>,
+    pub last_seen: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+    pub acknowledged_at: Option<DateTime<Utc>>,
+    pub resolved_at: Option<DateTime<Utc>>,
+    pub health_at_end: Option<Health>,
+    pub failure_reason: Option<String>,
+    pub diagnosis: Option<Diagnosis>,
+    pub executions: Vec<Execution>,
+    pub tried: Vec<Tried>,
+}
+
+impl Incident {
+    /// `INC-0042`.
+    pub fn name(&self) -> String {
+        incident_name(self.number)
+    }
+
+    /// Whether it still counts as a problem; a failed one does.
+    pub fn is_open(&self) -> bool {
+        self.status != Status::Resolved
+    }
+
+    /// The cause acted on, when one is known.
+    pub fn cause(&self) -> Option<&CauseId> {
+        self.diagnosis.as_ref()?.leading().map(|judged| &judged.cause)
+    }
+
+    /// The execution that is still going on.
+    pub fn active_execution(&self) -> Option<&Execution> {
+        self.executions.last().filter(|execution| !execution.state.is_over())
+    }
+}

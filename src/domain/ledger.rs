@@ -1,0 +1,417 @@
+//! Everything durable, as the fold of the event log: replaying the events gives the same ledger.
+//!
+//! Ended incidents and injections are kept only as long as somebody may still look at them on a screen; the
+//! store has them all, so memory does not grow with history.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::event::{Event, EventBody};
+use super::execution::{Decision, Execution, ExecutionState};
+use super::finding::FindingKind;
+use super::ids::{ActionId, ExecutionId, IncidentId, InjectionId, TargetId};
+use super::incident::{Incident, Note, Status};
+use super::injection::Injection;
+
+/// How many ended incidents and injections stay in memory.
+const KEPT_ENDED: usize = 100;
+
+/// A (target, action) pair's recent past: cool-down and breaker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Breaker {
+    pub target: TargetId,
+    pub action: ActionId,
+    /// Failures in a row.
+    pub failures: u32,
+    pub last_used: DateTime<Utc>,
+}
+
+/// The durable state.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Ledger {
+    pub incidents: BTreeMap<IncidentId, Incident>,
+    pub injections: BTreeMap<InjectionId, Injection>,
+    pub baselines: BTreeMap<TargetId, BTreeMap<String, String>>,
+    pub breakers: Vec<Breaker>,
+    pub last_incident: u64,
+    pub last_injection: u64,
+    /// The sequence number of the newest event in here.
+    pub seq: u64,
+}
+
+impl Ledger {
+    /// Puts a ledger together from what a store keeps.
+    pub fn restore(
+        incidents: Vec<Incident>,
+        injections: Vec<Injection>,
+        state: &BTreeMap<String, Value>,
+        (last_incident, last_injection): (u64, u64),
+        seq: u64,
+    ) -> Result<Self, serde_json::Error> {
+        let mut ledger = Self { last_incident, last_injection, seq, ..Self::default() };
+        for (key, value) in state {
+            if let Some(target) = key.strip_prefix("baseline:") {
+                let settings = serde_json::from_value(value.clone())?;
+                ledger.baselines.insert(TargetId::from(target), settings);
+            } else if key.starts_with("breaker:") {
+                ledger.breakers.push(serde_json::from_value(value.clone())?);
+            }
+        }
+        ledger.incidents = incidents.into_iter().map(|incident| (incident.id, incident)).collect();
+        ledger.injections =
+            injections.into_iter().map(|injection| (injection.id, injection)).collect();
+        Ok(ledger)
+    }
+
+    /// Adds one event. An event about something unknown (pruned, or from another engine's tail) changes nothing.
+    pub fn apply(&mut self, event: &Event) {
+        self.seq = event.seq;
+        match &event.body {
+            EventBody::EngineStarted { .. }
+            | EventBody::EngineStopped { .. }
+            | EventBody::StoreLost { .. }
+            | EventBody::StoreReturned { .. }
+            | EventBody::RuntimeObserved { .. }
+            | EventBody::DecisionRefused { .. }
+            | EventBody::ReportWritten { .. }
+            | EventBody::Phase { .. } => {}
+            EventBody::BaselineRecorded { settings } => {
+                if let Some(target) = &event.target {
+                    self.baselines.insert(target.clone(), settings.clone());
+                }
+            }
+            EventBody::IncidentOpened { incident, .. } => {
+                self.last_incident = self.last_incident.max(incident.number);
+                self.incidents.insert(incident.id, (**incident).clone());
+            }
+            EventBody::InjectionStarted { injection } => {
+                self.last_injection = self.last_injection.max(injection.number);
+                self.injections.insert(injection.id, injection.clone());
+            }
+            EventBody::InjectionMoved { injection, state } => {
+                if let Some(known) = self.injections.get_mut(injection) {
+                    known.state = state.clone();
+                }
+            }
+            body @ (EventBody::IncidentEscalated { .. }
+            | EventBody::IncidentRecurred { .. }
+            | EventBody::StatusChanged { .. }
+            | EventBody::IncidentNoted { .. }
+            | EventBody::IncidentResolved { .. }
+            | EventBody::IncidentFailed { .. }
+            | EventBody::InvestigationStarted { .. }
+            | EventBody::Diagnosed { .. }
+            | EventBody::Proposed { .. }
+            | EventBody::Decided { .. }
+            | EventBody::ExecutionMoved { .. }
+            | EventBody::ActionStarted { .. }
+            | EventBody::ActionFinished { .. }
+            | EventBody::Verified { .. }
+            | EventBody::RolledBack { .. }
+            | EventBody::ExecutionEnded { .. }) => {
+                if let Some(incident) = event.incident.and_then(|id| self.incidents.get_mut(&id)) {
+                    incident.updated_at = event.at;
+                    apply_to(incident, event, body);
+                }
+                self.apply_to_breakers(event);
+            }
+        }
+        self.prune();
+    }
+
+    fn apply_to_breakers(&mut self, event: &Event) {
+        let EventBody::ExecutionEnded { execution, state, .. } = &event.body else { return };
+        let Some(incident) = event.incident.and_then(|id| self.incidents.get(&id)) else { return };
+        let Some(ended) = incident.executions.iter().find(|e| e.id == *execution) else { return };
+        let (target, at) = (incident.target.clone(), event.at);
+        let used: Vec<ActionId> = ended.steps.iter().map(|run| run.action.clone()).collect();
+        for action in used {
+            let failed = *state == ExecutionState::Failed;
+            match self.breakers.iter_mut().find(|b| b.target == target && b.action == action) {
+                Some(breaker) => {
+                    breaker.failures = if failed { breaker.failures + 1 } else { 0 };
+                    breaker.last_used = at;
+                }
+                None => self.breakers.push(Breaker {
+                    target: target.clone(),
+                    action,
+                    failures: u32::from(failed),
+                    last_used: at,
+                }),
+            }
+        }
+    }
+
+    fn prune(&mut self) {
+        while self.incidents.values().filter(|incident| !incident.is_open()).count() > KEPT_ENDED {
+            let oldest = self
+                .incidents
+                .values()
+                .filter(|i| !i.is_open())
+                .min_by_key(|i| (i.resolved_at, i.number));
+            let Some(id) = oldest.map(|incident| incident.id) else { break };
+            self.incidents.remove(&id);
+        }
+        while self.injections.values().filter(|injection| !injection.state.is_live()).count()
+            > KEPT_ENDED
+        {
+            let oldest =
+                self.injections.values().filter(|i| !i.state.is_live()).min_by_key(|i| i.number);
+            let Some(id) = oldest.map(|injection| injection.id) else { break };
+            self.injections.remove(&id);
+        }
+    }
+
+    /// The open incident of a target with this finding or an earlier or later stage of it.
+    pub fn open_in_family(&self, target: &TargetId, kind: FindingKind) -> Option<&Incident> {
+        self.open_on(target).into_iter().find(|incident| incident.finding.family() == kind.family())
+    }
+
+    /// The open incidents of a target.
+    pub fn open_on<'a>(&'a self, target: &TargetId) -> Vec<&'a Incident> {
+        self.incidents
+            .values()
+            .filter(|incident| incident.is_open() && incident.target == *target)
+            .collect()
+    }
+
+    /// An incident that is still in memory, by its number.
+    pub fn by_number(&self, number: u64) -> Option<&Incident> {
+        self.incidents.values().find(|incident| incident.number == number)
+    }
+
+    /// The live injections on a target.
+    pub fn live_injections<'a>(&'a self, target: &TargetId) -> Vec<&'a Injection> {
+        self.injections.values().filter(|i| i.state.is_live() && i.target == *target).collect()
+    }
+
+    /// The execution that is changing a target right now: at most one.
+    pub fn acting_on(&self, target: &TargetId) -> Option<(&Incident, &Execution)> {
+        self.open_on(target).into_iter().find_map(|incident| {
+            let execution = incident.active_execution()?;
+            let acting = match execution.state {
+                ExecutionState::Previewing
+                | ExecutionState::Executing
+                | ExecutionState::Verifying => true,
+                ExecutionState::Thinking
+                | ExecutionState::AwaitingApproval
+                | ExecutionState::Completed
+                | ExecutionState::Failed
+                | ExecutionState::Cancelled => false,
+            };
+            acting.then_some((incident, execution))
+        })
+    }
+
+    /// Why an action may not be used on a target now, if so.
+    pub fn barred(
+        &self,
+        target: &TargetId,
+        action: &ActionId,
+        limits: &Limits,
+        now: DateTime<Utc>,
+    ) -> Option<String> {
+        let breaker = self.breakers.iter().find(|b| b.target == *target && b.action == *action)?;
+        let since = now - breaker.last_used;
+        if breaker.failures >= limits.breaker_failures && since < limits.breaker_rest {
+            let minutes = (limits.breaker_rest - since).num_minutes() + 1;
+            return Some(format!(
+                "{action} failed {} times in a row on {target}; barred for {minutes} more min",
+                breaker.failures
+            ));
+        }
+        (since < limits.cool_down).then(|| {
+            format!(
+                "{action} ran on {target} {} s ago; it cools down for {} s",
+                since.num_seconds(),
+                limits.cool_down.num_seconds()
+            )
+        })
+    }
+}
+
+/// The bounds of what the agent may do by repetition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// A proposal nobody decided expires after this.
+    pub approval_ttl: TimeDelta,
+    /// Executions that acted, per incident, before a person is asked.
+    pub attempts_per_incident: usize,
+    /// The same (target, action) pair rests this long after use.
+    pub cool_down: TimeDelta,
+    pub breaker_failures: u32,
+    pub breaker_rest: TimeDelta,
+    /// An investigation or an action without an end after this is over, failed.
+    pub investigation: TimeDelta,
+    pub step: TimeDelta,
+    pub verification: TimeDelta,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            approval_ttl: TimeDelta::seconds(300),
+            attempts_per_incident: 2,
+            cool_down: TimeDelta::seconds(5),
+            breaker_failures: 3,
+            breaker_rest: TimeDelta::minutes(10),
+            investigation: TimeDelta::seconds(60),
+            step: TimeDelta::seconds(90),
+            verification: TimeDelta::seconds(120),
+        }
+    }
+}
+
+fn apply_to(incident: &mut Incident, event: &Event, body: &EventBody) {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the caller lists every kind; these are an incident's own"
+    )]
+    match body {
+        EventBody::IncidentEscalated { finding, .. } => {
+            incident.finding = finding.kind;
+            incident.severity = incident.severity.max(finding.severity);
+            incident.message.clone_from(&finding.sentence);
+            add_error_lines(incident, &finding.error_lines);
+            incident.last_seen = event.at;
+            incident.revision += 1;
+        }
+        EventBody::IncidentRecurred { finding } => {
+            incident.occurrences += 1;
+            incident.last_seen = event.at;
+            incident.severity = incident.severity.max(finding.severity);
+            add_error_lines(incident, &finding.error_lines);
+        }
+        EventBody::StatusChanged { to, .. } => {
+            incident.status = *to;
+            if *to == Status::Investigating {
+                incident.failure_reason = None;
+            }
+        }
+        EventBody::IncidentNoted { text } => {
+            incident.notes.push(Note {
+                at: event.at,
+                actor: event.actor.clone(),
+                text: text.clone(),
+            });
+        }
+        EventBody::IncidentResolved { health, .. } => {
+            incident.status = Status::Resolved;
+            incident.resolved_at = Some(event.at);
+            incident.health_at_end = Some(*health);
+        }
+        EventBody::IncidentFailed { reason } => {
+            incident.status = Status::Failed;
+            incident.failure_reason = Some(reason.clone());
+        }
+        EventBody::InvestigationStarted { execution, agent, revision } => {
+            start_or_restart(incident, *execution, agent, *revision, event.at);
+        }
+        EventBody::Diagnosed { agent, diagnosis, execution } => {
+            incident.diagnosis = Some(diagnosis.clone());
+            if let Some(execution) = find(incident, *execution) {
+                execution.agent.clone_from(agent);
+            }
+        }
+        EventBody::RolledBack { execution, ok, .. } => {
+            if let Some(execution) = find(incident, *execution) {
+                execution.rolled_back = *ok;
+            }
+        }
+        EventBody::Decided { execution, approval } => {
+            if matches!(approval.decision, Decision::Approved { .. } | Decision::Denied { .. }) {
+                incident.acknowledged_at = incident.acknowledged_at.or(Some(event.at));
+            }
+            if let Some(execution) = find(incident, *execution) {
+                execution.approval = Some(approval.clone());
+            }
+        }
+        EventBody::ExecutionEnded { execution, state, error, tried } => {
+            incident.tried.extend(tried.clone());
+            if let Some(execution) = find(incident, *execution) {
+                execution.state = *state;
+                execution.error.clone_from(error);
+                execution.completed_at = Some(event.at);
+            }
+        }
+        EventBody::Proposed { execution, proposal } => {
+            if let Some(execution) = find(incident, *execution) {
+                execution.proposal = Some((**proposal).clone());
+                execution.approval = None;
+                execution.state = ExecutionState::AwaitingApproval;
+            }
+        }
+        EventBody::ExecutionMoved { execution, to } => {
+            if let Some(execution) = find(incident, *execution) {
+                execution.state = *to;
+            }
+        }
+        EventBody::ActionStarted { execution, run } => {
+            if let Some(execution) = find(incident, *execution) {
+                execution.state = ExecutionState::Executing;
+                execution.steps.push(run.clone());
+            }
+        }
+        EventBody::ActionFinished { execution, run, end } => {
+            let step =
+                find(incident, *execution).and_then(|e| e.steps.iter_mut().find(|s| s.id == *run));
+            if let Some(step) = step {
+                step.end = Some(end.clone());
+            }
+        }
+        EventBody::Verified { execution, verification } => {
+            if let Some(execution) = find(incident, *execution) {
+                execution.verification = Some(verification.clone());
+            }
+        }
+        _ => {}
+    }
+}
+
+fn find(incident: &mut Incident, id: ExecutionId) -> Option<&mut Execution> {
+    incident.executions.iter_mut().rev().find(|execution| execution.id == id)
+}
+
+/// An investigation that starts over (escalation, restart) stays the same execution.
+fn start_or_restart(
+    incident: &mut Incident,
+    id: ExecutionId,
+    agent: &str,
+    revision: u32,
+    at: DateTime<Utc>,
+) {
+    if let Some(known) = find(incident, id) {
+        known.state = ExecutionState::Thinking;
+        known.revision = revision;
+        known.proposal = None;
+        known.approval = None;
+        return;
+    }
+    incident.executions.push(Execution {
+        id,
+        state: ExecutionState::Thinking,
+        agent: agent.to_owned(),
+        revision,
+        proposal: None,
+        approval: None,
+        steps: Vec::new(),
+        verification: None,
+        rolled_back: false,
+        error: None,
+        started_at: at,
+        completed_at: None,
+    });
+}
+
+/// Keeps the first lines and the newest: the story's beginning matters as much as its present.
+fn add_error_lines(incident: &mut Incident, lines: &[String]) {
+    const KEPT: usize = 20;
+    for line in lines {
+        if !incident.error_logs.contains(line) && incident.error_logs.len() < KEPT {
+            incident.error_logs.push(line.clone());
+        }
+    }
+}

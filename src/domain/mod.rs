@@ -1,0 +1,24 @@
+//! Facts and decisions. No I/O, no tokio, no clock, no randomness: time and ids are arguments.
+//!
+//! [`step`] takes the [`world::World`] and one [`effect::Input`] and says which events happened and which
+//! effects follow; [`ledger::Ledger`] is the fold of those events and nothing else.
+#![warn(clippy::wildcard_enum_match_arm)]
+
+pub mod diagnosis;
+pub mod effect;
+pub mod event;
+pub mod execution;
+pub mod finding;
+pub mod health;
+pub mod ids;
+pub mod incident;
+pub mod injection;
+pub mod ledger;
+pub mod policy;
+pub mod proposal;
+pub mod sample;
+pub mod step;
+pub mod target;
+pub mod unit;
+pub mod window;
+pub mod world;

@@ -1,0 +1,192 @@
+//! An immutable plan of actions for one revision of one incident, and the fingerprint that names it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::ids::{ActionId, CauseId, Fingerprint, IncidentId, ProposalId, TargetId};
+use super::policy::Ruling;
+
+/// What can go wrong by doing it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Risk {
+    Low,
+    Medium,
+    High,
+    /// Loses data or work that nothing brings back.
+    Destructive,
+}
+
+impl Risk {
+    pub const ALL: [Self; 4] = [Self::Low, Self::Medium, Self::High, Self::Destructive];
+
+    /// The word people read.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Destructive => "destructive",
+        }
+    }
+}
+
+impl fmt::Display for Risk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// The typed arguments of an action, by name.
+pub type Args = BTreeMap<String, Value>;
+
+/// A consequence computed from the live server: "46,201 keys are removed".
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Consequence {
+    /// What is affected, in words that follow a number: `keys removed`, `sessions cut`.
+    pub what: String,
+    pub count: u64,
+}
+
+/// What exactly will run, on what, and what it costs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Preview {
+    /// Every changing command, byte-exact, in order.
+    pub commands: Vec<String>,
+    /// What the approval binds besides the commands: the same names and values must be found again.
+    pub scope: BTreeMap<String, String>,
+    pub consequences: Vec<Consequence>,
+    /// Facts a person should read before deciding (`the save before is 3 min old`).
+    pub notes: Vec<String>,
+}
+
+impl Preview {
+    /// Why what would run now is no longer what was shown, if so. Fewer things affected is no drift;
+    /// more than a tenth more is.
+    pub fn drift_from(&self, shown: &Self) -> Option<String> {
+        for (name, was) in &shown.scope {
+            let is = self.scope.get(name).map_or("gone", String::as_str);
+            if is != was {
+                return Some(format!("{name} was {was} and is now {is}"));
+            }
+        }
+        for now in &self.consequences {
+            let before =
+                shown.consequences.iter().find(|c| c.what == now.what).map_or(0, |c| c.count);
+            if now.count > before + before / 10 + 10 {
+                return Some(format!("{} {}, {before} when it was shown", now.count, now.what));
+            }
+        }
+        None
+    }
+}
+
+/// How a step can be taken back.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind", content = "how")]
+pub enum Undo {
+    /// Restores exactly what was there.
+    Exact(String),
+    /// Makes good, not the same.
+    Compensating(String),
+    /// Nothing brings it back.
+    Impossible,
+    /// There is nothing to take back.
+    NotNeeded,
+}
+
+impl Undo {
+    /// The sentence people read.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Exact(how) => how.clone(),
+            Self::Compensating(how) => format!("{how} (not exactly as before)"),
+            Self::Impossible => "cannot be undone".into(),
+            Self::NotNeeded => "nothing to undo".into(),
+        }
+    }
+}
+
+/// One action of a proposal, with its arguments fixed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProposedStep {
+    pub action: ActionId,
+    pub args: Args,
+    pub risk: Risk,
+    pub preview: Preview,
+    pub undo: Undo,
+    /// What will be measured afterwards.
+    pub verify: String,
+}
+
+/// What the agent wants to be allowed to do; the engine adds identity, times and fingerprint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Draft {
+    pub cause: CauseId,
+    pub steps: Vec<ProposedStep>,
+    /// Why these actions and no others.
+    pub why: String,
+    pub effect: String,
+    /// What happens if nobody approves.
+    pub if_not: String,
+    /// What the target is right now (container id, start time, run id): another server is another proposal.
+    pub target_identity: String,
+}
+
+impl Draft {
+    /// The highest risk of any step.
+    pub fn risk(&self) -> Risk {
+        self.steps.iter().map(|step| step.risk).max().unwrap_or(Risk::Low)
+    }
+
+    /// The actions' names in order, for one line of text.
+    pub fn actions(&self) -> String {
+        let names: Vec<_> = self.steps.iter().map(|step| step.action.as_str()).collect();
+        names.join(", ")
+    }
+}
+
+/// A draft that was put before a person (or the policy).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Proposal {
+    pub id: ProposalId,
+    pub incident: IncidentId,
+    /// The incident's revision it was made for; another revision voids it.
+    pub revision: u32,
+    pub target: TargetId,
+    pub draft: Draft,
+    pub risk: Risk,
+    /// What the policy says about it, with the rule that said so.
+    pub ruling: Ruling,
+    pub fingerprint: Fingerprint,
+    pub created_at: DateTime<Utc>,
+    pub expires_at: DateTime<Utc>,
+}
+
+/// SHA-256 over everything an approval is bound to.
+pub fn fingerprint(
+    incident: IncidentId,
+    revision: u32,
+    target: &TargetId,
+    draft: &Draft,
+    policy_version: &str,
+) -> Fingerprint {
+    let bound = serde_json::json!({
+        "incident": incident, "revision": revision, "target": target, "draft": draft, "policy": policy_version,
+    });
+    Fingerprint(hex(&Sha256::digest(bound.to_string())))
+}
+
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    use fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

@@ -1,0 +1,134 @@
+//! Ways to break the lab: one file each with descriptor, inject, confirm, revert. [`ALL`] is the catalogue.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::domain::finding::FindingKind;
+use crate::domain::target::Engine;
+use crate::targets::Server;
+
+/// Every fault there is.
+pub const ALL: &[&dyn Fault] = &[];
+
+/// How a fault ends when nobody undoes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Class {
+    /// Held by the injector's sockets; dies with it.
+    Held,
+    /// Expires by itself.
+    Expires,
+    /// A runtime setting; gone at a restart.
+    Setting,
+    /// Stays until undone.
+    Persists,
+    /// Needs what was saved before.
+    Restores,
+}
+
+/// What menus, CLI and documentation need to know about a fault.
+#[derive(Debug)]
+pub struct Descriptor {
+    pub id: &'static str,
+    /// Other names accepted: the trigger names of the old simulator.
+    pub aliases: &'static [&'static str],
+    /// `None`: any lab target.
+    pub engine: Option<Engine>,
+    pub class: Class,
+    pub title: &'static str,
+    pub about: &'static str,
+    /// The finding it leads to, and the cause the diagnosis should name.
+    pub finding: FindingKind,
+    pub cause: &'static str,
+    pub params: &'static [Param],
+    /// What reverting does, in words.
+    pub undo: &'static [&'static str],
+    /// Its own symptom must show within this.
+    pub takes_within: Duration,
+}
+
+/// A parameter of a fault: a whole number between two bounds.
+#[derive(Debug)]
+pub struct Param {
+    pub name: &'static str,
+    pub about: &'static str,
+    pub default: u64,
+    pub min: u64,
+    pub max: u64,
+}
+
+/// Why a fault was not injected or not undone.
+#[derive(Debug, thiserror::Error)]
+pub enum FaultError {
+    #[error("parameter {name}: {reason}")]
+    Param { name: String, reason: String },
+    #[error("{0}")]
+    Precondition(String),
+    #[error("{doing}")]
+    Failed {
+        doing: String,
+        #[source]
+        source: anyhow::Error,
+    },
+}
+
+/// Parameters by name, complete and within bounds.
+pub type Params = BTreeMap<String, u64>;
+
+/// Originals saved before the first call; what `revert` needs.
+pub type Saved = BTreeMap<String, Value>;
+
+/// Sockets and tasks that are the fault; dropping it lets go of them.
+pub type Grip = Box<dyn Any + Send>;
+
+/// Where a running injection reports how far it is.
+pub type Progress<'a> = &'a (dyn Fn(String) + Send + Sync);
+
+/// A way to break a lab target.
+#[async_trait]
+pub trait Fault: Send + Sync {
+    fn descriptor(&self) -> &'static Descriptor;
+
+    /// The exact calls, for a dry run.
+    fn calls(&self, server: &Server, params: &Params) -> Vec<String>;
+
+    /// Reads the originals that `revert` needs. Changes nothing.
+    async fn save(&self, server: &Server, params: &Params) -> Result<Saved, FaultError>;
+
+    /// Breaks it. Stops at its caps.
+    async fn inject(
+        &self,
+        server: &Server,
+        params: &Params,
+        saved: &Saved,
+        progress: Progress<'_>,
+    ) -> Result<Grip, FaultError>;
+
+    /// Looks for the fault's own symptom once; what was seen, or why it is not there (yet).
+    async fn took(
+        &self,
+        server: &Server,
+        params: &Params,
+        saved: &Saved,
+    ) -> Result<String, FaultError>;
+
+    /// Undoes it from what was saved. Idempotent; the grip is gone already. Touches only its own marks.
+    async fn revert(
+        &self,
+        server: &Server,
+        params: &Params,
+        saved: &Saved,
+    ) -> Result<(), FaultError>;
+}
+
+/// The fault of that name or alias.
+pub fn find(name: &str) -> Option<&'static dyn Fault> {
+    ALL.iter().copied().find(|fault| {
+        let d = fault.descriptor();
+        d.id == name || d.aliases.contains(&name)
+    })
+}

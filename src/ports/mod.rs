@@ -1,0 +1,5 @@
+//! The edges of the program as traits with their errors, and nothing else.
+
+pub mod probe;
+pub mod runtime;
+pub mod store;
