@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -13,7 +13,7 @@ use super::ids::{ExecutionId, FaultId, IncidentId, InjectionId, TargetId};
 use super::incident::Incident;
 use super::injection::{Injection, InjectionState};
 use super::proposal::{Draft, ProposedStep};
-use super::sample::{RuntimeEvent, Sample};
+use super::sample::{Origin, RuntimeEvent, Sample};
 
 /// Something a person (or a program in their name) wants.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -101,6 +101,15 @@ pub enum Input {
         target: TargetId,
         sample: Sample,
     },
+    /// An injection somebody ordered, completed and checked against the catalogue.
+    Inject {
+        actor: String,
+        fault: FaultId,
+        target: TargetId,
+        params: BTreeMap<String, Value>,
+        ttl: TimeDelta,
+        undo: Vec<String>,
+    },
     /// The target's settings, read over the held connection while it answers.
     SettingsRead {
         target: TargetId,
@@ -161,6 +170,11 @@ pub enum Input {
         injection: InjectionId,
         state: InjectionState,
     },
+    /// The post-mortem of an ended incident.
+    Reported {
+        incident: IncidentId,
+        markdown: String,
+    },
 }
 
 /// What an investigation came to.
@@ -182,9 +196,10 @@ pub struct Prepared {
 /// What the engine does after the events are stored.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
-    /// Ask the target again soon.
+    /// Ask the target again soon, over the connection that gave a bad answer.
     Confirm {
         target: TargetId,
+        origin: Origin,
     },
     /// Ask the target over every connection now.
     Probe {
@@ -233,6 +248,14 @@ pub enum Effect {
     },
     Inject {
         injection: Box<Injection>,
+    },
+    /// Keep an eye on an injection that an earlier engine started.
+    Adopt {
+        injection: Box<Injection>,
+    },
+    /// Write the post-mortem from the records.
+    Report {
+        incident: IncidentId,
     },
     Revert {
         injection: Box<Injection>,

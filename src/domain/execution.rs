@@ -243,6 +243,9 @@ pub struct Execution {
     pub steps: Vec<StepRun>,
     pub verification: Option<Verification>,
     pub rolled_back: bool,
+    /// How often its investigation started over.
+    #[serde(default)]
+    pub restarts: u32,
     pub error: Option<String>,
     pub started_at: DateTime<Utc>,
     pub completed_at: Option<DateTime<Utc>>,

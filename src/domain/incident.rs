@@ -42,10 +42,9 @@ impl Status {
     pub fn may_become(self, next: Self) -> bool {
         match (self, next) {
             (Self::Resolved, _) => false,
-            (Self::Triage | Self::Fixing,
-Self::Investigating | Self::Resolved | Self::Failed) |
-(Self::Investigating, Self::Fixing | Self::Resolved | Self::Failed) |
-(Self::Failed, Self::Investigating | Self::Resolved) => true,
+            (Self::Triage | Self::Fixing, Self::Investigating | Self::Resolved | Self::Failed)
+            | (Self::Investigating, Self::Fixing | Self::Resolved | Self::Failed)
+            | (Self::Failed, Self::Investigating | Self::Resolved) => true,
             (
                 Self::Triage | Self::Investigating | Self::Fixing | Self::Failed,
                 Self::Triage | Self::Investigating | Self::Fixing | Self::Failed,
@@ -153,7 +152,11 @@ pub struct Incident {
     pub failure_reason: Option<String>,
     pub diagnosis: Option<Diagnosis>,
     pub executions: Vec<Execution>,
+    /// Since the last time a person asked to start over.
     pub tried: Vec<Tried>,
+    /// Executions before this index do not count against the budget: a person asked to start over.
+    #[serde(default)]
+    pub attempts_from: usize,
 }
 
 impl Incident {
@@ -170,6 +173,15 @@ impl Incident {
     /// The cause acted on, when one is known.
     pub fn cause(&self) -> Option<&CauseId> {
         self.diagnosis.as_ref()?.leading().map(|judged| &judged.cause)
+    }
+
+    /// Executions that changed something since the last start-over.
+    pub fn attempts(&self) -> usize {
+        self.executions
+            .iter()
+            .skip(self.attempts_from)
+            .filter(|execution| execution.has_acted())
+            .count()
     }
 
     /// The execution that is still going on.

@@ -285,10 +285,12 @@ fn apply_to(incident: &mut Incident, event: &Event, body: &EventBody) {
             incident.severity = incident.severity.max(finding.severity);
             add_error_lines(incident, &finding.error_lines);
         }
-        EventBody::StatusChanged { to, .. } => {
+        EventBody::StatusChanged { from, to, .. } => {
             incident.status = *to;
-            if *to == Status::Investigating {
+            if *from == Status::Failed && *to == Status::Investigating {
                 incident.failure_reason = None;
+                incident.attempts_from = incident.executions.len();
+                incident.tried.clear();
             }
         }
         EventBody::IncidentNoted { text } => {
@@ -385,6 +387,7 @@ fn start_or_restart(
 ) {
     if let Some(known) = find(incident, id) {
         known.state = ExecutionState::Thinking;
+        known.restarts += 1;
         known.revision = revision;
         known.proposal = None;
         known.approval = None;
@@ -400,6 +403,7 @@ fn start_or_restart(
         steps: Vec::new(),
         verification: None,
         rolled_back: false,
+        restarts: 0,
         error: None,
         started_at: at,
         completed_at: None,

@@ -1,0 +1,360 @@
+//! Carrying out an approved proposal: step by step, proof by measurement, taking back, what comes next.
+
+use super::{Turn, actor};
+use crate::domain::effect::{Effect, Goal, Prepared, RanStep};
+use crate::domain::event::EventBody;
+use crate::domain::execution::{
+    Approval, Execution, ExecutionState, Output, Phase, PhaseLine, StepEnd, StepRun, Verification,
+};
+use crate::domain::health::Health;
+use crate::domain::ids::{ExecutionId, IncidentId};
+use crate::domain::incident::{Incident, Status, Tried};
+use crate::domain::proposal::{Proposal, Undo, fingerprint};
+
+impl Turn<'_> {
+    /// The approval is stored: from here on the target is changed.
+    pub(super) fn begin(&mut self, id: IncidentId, execution: ExecutionId) {
+        self.move_to(id, actor::AGENT, Status::Fixing, "carrying out the approved proposal");
+        let to = ExecutionState::Previewing;
+        self.emit_on(id, actor::AGENT, EventBody::ExecutionMoved { execution, to });
+        self.recheck(id, execution, 0);
+    }
+
+    pub(super) fn recheck(&mut self, id: IncidentId, execution: ExecutionId, step: usize) {
+        let Some((incident, _, proposal)) = self.permitted(id, execution) else {
+            self.end_execution(
+                id,
+                execution,
+                ExecutionState::Failed,
+                Some("the approval does not cover it".into()),
+                None,
+            );
+            self.hand_over(id);
+            return;
+        };
+        let Some(plan) = proposal.draft.steps.get(step) else { return };
+        let effect = Effect::Recheck {
+            incident: id,
+            execution,
+            target: incident.target.clone(),
+            step,
+            plan: Box::new(plan.clone()),
+            identity: proposal.draft.target_identity.clone(),
+        };
+        self.work_began(execution);
+        self.outcome.effects.push(effect);
+    }
+
+    /// The execution with its proposal, when a permitting decision of exactly this fingerprint is stored and
+    /// the proposal is still what it was.
+    fn permitted(
+        &self,
+        id: IncidentId,
+        execution: ExecutionId,
+    ) -> Option<(&Incident, &Execution, &Proposal)> {
+        let incident = self.incident(id)?;
+        let active = incident.active_execution().filter(|active| active.id == execution)?;
+        let proposal = active.proposal.as_ref()?;
+        let Approval { fingerprint: approved, decision, at, .. } = active.approval.as_ref()?;
+        let print = fingerprint(
+            id,
+            proposal.revision,
+            &incident.target,
+            &proposal.draft,
+            &self.world.policy.version,
+        );
+        let covers = *approved == proposal.fingerprint && print == proposal.fingerprint;
+        (covers && decision.permits() && *at < proposal.expires_at)
+            .then_some((incident, active, proposal))
+    }
+
+    pub(super) fn rechecked(
+        &mut self,
+        id: IncidentId,
+        execution: ExecutionId,
+        step: usize,
+        result: Result<Prepared, String>,
+    ) {
+        let Some(active) = self.incident(id).and_then(Incident::active_execution) else { return };
+        let expected = active.id == execution && active.steps.len() == step;
+        let state_fits =
+            matches!(active.state, ExecutionState::Previewing | ExecutionState::Executing);
+        if !expected || !state_fits {
+            return;
+        }
+        self.world.agenda.remove(&execution);
+        match result {
+            Ok(prepared) => self.run(id, execution, step, prepared),
+            Err(reason) if step == 0 => {
+                self.supersede(id, &reason);
+                let text = format!("the approval no longer fits, nothing ran: {reason}");
+                let line = PhaseLine::say(Phase::Error, text);
+                self.emit_on(id, actor::AGENT, EventBody::Phase { execution, line });
+                self.investigate(id, Some(execution));
+            }
+            Err(reason) => {
+                let text = format!("action {} is left out: {reason}", step + 1);
+                self.emit_on(
+                    id,
+                    actor::AGENT,
+                    EventBody::Phase { execution, line: PhaseLine::say(Phase::Result, text) },
+                );
+                self.after_step(id, execution, step);
+            }
+        }
+    }
+
+    fn run(&mut self, id: IncidentId, execution: ExecutionId, step: usize, prepared: Prepared) {
+        let Some((incident, _, proposal)) = self.permitted(id, execution) else { return };
+        let Some(plan) = proposal.draft.steps.get(step).cloned() else { return };
+        let (target, total) = (incident.target.clone(), proposal.draft.steps.len());
+        let command = plan.preview.commands.join("\n");
+        let run = StepRun {
+            id: self.ids.next(self.now),
+            action: plan.action.clone(),
+            command: command.clone(),
+            started_at: self.now,
+            health_before: prepared.health,
+            undo_data: prepared.undo_data,
+            end: None,
+        };
+        self.emit_on(id, actor::AGENT, EventBody::ActionStarted { execution, run });
+        let text = format!("action {}/{total}  {}", step + 1, plan.action);
+        let line = PhaseLine { command: Some(command), ..PhaseLine::say(Phase::Executing, text) };
+        self.emit_on(id, actor::AGENT, EventBody::Phase { execution, line });
+        self.work_began(execution);
+        let plan = Box::new(plan);
+        self.outcome.effects.push(Effect::Run { incident: id, execution, target, step, plan });
+    }
+
+    pub(super) fn step_finished(
+        &mut self,
+        id: IncidentId,
+        execution: ExecutionId,
+        step: usize,
+        ok: bool,
+        output: Output,
+        health: Health,
+    ) {
+        let Some(active) = self.incident(id).and_then(Incident::active_execution) else { return };
+        let fits = active.id == execution && active.state == ExecutionState::Executing;
+        let Some(run) = active.steps.get(step).filter(|run| fits && run.end.is_none()) else {
+            return;
+        };
+        let run = run.id;
+        self.world.agenda.remove(&execution);
+        let line = PhaseLine {
+            output: Some(output.clone()),
+            health: Some(health),
+            ..PhaseLine::say(Phase::Result, result_text(ok, &output))
+        };
+        let end = StepEnd { at: self.now, ok, output, health_after: health };
+        self.emit_on(id, actor::AGENT, EventBody::ActionFinished { execution, run, end });
+        self.emit_on(id, actor::AGENT, EventBody::Phase { execution, line });
+        if ok {
+            self.after_step(id, execution, step);
+        } else {
+            self.take_back_or_go_on(id, execution, "the action failed".into());
+        }
+    }
+
+    fn after_step(&mut self, id: IncidentId, execution: ExecutionId, step: usize) {
+        let steps =
+            self.permitted(id, execution).map_or(0, |(_, _, proposal)| proposal.draft.steps.len());
+        if step + 1 < steps
+            && self
+                .incident(id)
+                .and_then(Incident::active_execution)
+                .is_some_and(|e| e.steps.len() == step + 1)
+        {
+            self.recheck(id, execution, step + 1);
+        } else {
+            self.verify(id, execution);
+        }
+    }
+
+    pub(super) fn verify(&mut self, id: IncidentId, execution: ExecutionId) {
+        let Some(incident) = self.incident(id) else { return };
+        let Some(target) = self.world.target(&incident.target) else { return };
+        let goal = Goal {
+            hold: target.verify_hold,
+            above_score: target.thresholds.resolve_above_score,
+            or_level: incident.health_before,
+        };
+        let target = incident.target.clone();
+        let steps = ran_steps(incident);
+        let text = format!(
+            "a fresh client reads and writes, health above {}, the cause is gone; held for {} s",
+            goal.above_score,
+            goal.hold.as_secs()
+        );
+        let to = ExecutionState::Verifying;
+        self.emit_on(id, actor::AGENT, EventBody::ExecutionMoved { execution, to });
+        let line = PhaseLine::say(Phase::Verifying, text);
+        self.emit_on(id, actor::AGENT, EventBody::Phase { execution, line });
+        self.work_began(execution);
+        self.outcome.effects.push(Effect::Verify { incident: id, execution, target, steps, goal });
+    }
+
+    pub(super) fn verified(
+        &mut self,
+        id: IncidentId,
+        execution: ExecutionId,
+        verification: Verification,
+    ) {
+        let Some(active) = self.incident(id).and_then(Incident::active_execution) else { return };
+        if active.id != execution || active.state != ExecutionState::Verifying {
+            return;
+        }
+        self.world.agenda.remove(&execution);
+        let (failure, health) = (verification.failure(), verification.health_after);
+        let line = PhaseLine {
+            health: Some(health),
+            ..PhaseLine::say(Phase::Verification, proof_text(&verification))
+        };
+        self.emit_on(id, actor::AGENT, EventBody::Verified { execution, verification });
+        self.emit_on(id, actor::AGENT, EventBody::Phase { execution, line });
+        match failure {
+            None => self.complete(id, execution, health),
+            Some(reason) => self.take_back_or_go_on(id, execution, format!("not proven: {reason}")),
+        }
+    }
+
+    fn complete(&mut self, id: IncidentId, execution: ExecutionId, health: Health) {
+        let Some(incident) = self.incident(id) else { return };
+        let took = (self.now - incident.opened_at).num_milliseconds() as f64 / 1_000.0;
+        let before = incident.health_at_open;
+        let tried = tried(incident, "worked");
+        let line = PhaseLine {
+            health: Some(health),
+            ..PhaseLine::say(
+                Phase::Complete,
+                format!("resolved in {took:.1} s, health {before} → {health}"),
+            )
+        };
+        self.emit_on(id, actor::AGENT, EventBody::Phase { execution, line });
+        self.end_execution(id, execution, ExecutionState::Completed, None, tried);
+        let reason = "the fix is proven".to_owned();
+        self.emit_on(id, actor::AGENT, EventBody::IncidentResolved { health, reason });
+        self.outcome.effects.push(Effect::Report { incident: id });
+    }
+
+    /// After a failure: undo what can be undone, newest first; then the next remedy or a person.
+    pub(super) fn take_back_or_go_on(
+        &mut self,
+        id: IncidentId,
+        execution: ExecutionId,
+        reason: String,
+    ) {
+        let Some(incident) = self.incident(id) else { return };
+        let undoable: Vec<RanStep> = ran_steps(incident)
+            .into_iter()
+            .rev()
+            .filter(|ran| matches!(ran.plan.undo, Undo::Exact(_) | Undo::Compensating(_)))
+            .collect();
+        if undoable.is_empty() {
+            self.go_on(id, execution, reason);
+            return;
+        }
+        let target = incident.target.clone();
+        let to = ExecutionState::Executing;
+        self.emit_on(id, actor::AGENT, EventBody::ExecutionMoved { execution, to });
+        let line = PhaseLine::say(Phase::Executing, format!("{reason}; taking back what was done"));
+        self.emit_on(id, actor::AGENT, EventBody::Phase { execution, line });
+        self.work_began(execution);
+        self.outcome.effects.push(Effect::Undo {
+            incident: id,
+            execution,
+            target,
+            steps: undoable,
+        });
+    }
+
+    pub(super) fn undone(
+        &mut self,
+        id: IncidentId,
+        execution: ExecutionId,
+        ok: bool,
+        detail: String,
+    ) {
+        if !self.is_active(id, execution) {
+            return;
+        }
+        let phase = if ok { Phase::Result } else { Phase::Error };
+        self.emit_on(
+            id,
+            actor::AGENT,
+            EventBody::RolledBack { execution, ok, detail: detail.clone() },
+        );
+        self.emit_on(
+            id,
+            actor::AGENT,
+            EventBody::Phase { execution, line: PhaseLine::say(phase, detail) },
+        );
+        let verification = self
+            .incident(id)
+            .and_then(Incident::active_execution)
+            .and_then(|e| e.verification.as_ref());
+        let reason = verification
+            .and_then(Verification::failure)
+            .unwrap_or_else(|| "the action failed".into());
+        self.go_on(id, execution, reason);
+    }
+
+    fn go_on(&mut self, id: IncidentId, execution: ExecutionId, reason: String) {
+        let tried = self.incident(id).and_then(|incident| tried(incident, &reason));
+        self.end_execution(id, execution, ExecutionState::Failed, Some(reason), tried);
+        let attempts = self.incident(id).map_or(usize::MAX, Incident::attempts);
+        if attempts < self.world.limits.attempts_per_incident {
+            self.move_to(
+                id,
+                actor::AGENT,
+                Status::Investigating,
+                "the fix is not proven; looking again",
+            );
+            self.investigate(id, None);
+        } else {
+            self.hand_over(id);
+        }
+    }
+}
+
+fn ran_steps(incident: &Incident) -> Vec<RanStep> {
+    let Some(active) = incident.active_execution() else { return Vec::new() };
+    let Some(proposal) = &active.proposal else { return Vec::new() };
+    let pairs = proposal.draft.steps.iter().zip(&active.steps);
+    pairs
+        .map(|(plan, run)| RanStep {
+            plan: plan.clone(),
+            undo_data: run.undo_data.clone(),
+            started_at: run.started_at,
+        })
+        .collect()
+}
+
+fn tried(incident: &Incident, outcome: &str) -> Option<Tried> {
+    let draft = &incident.active_execution()?.proposal.as_ref()?.draft;
+    let actions = draft.steps.iter().map(|step| step.action.clone()).collect();
+    Some(Tried { cause: draft.cause.clone(), actions, outcome: outcome.to_owned() })
+}
+
+fn result_text(ok: bool, output: &Output) -> String {
+    let exit = match output.exit_code {
+        Some(code) => format!("exit {code}"),
+        None if ok => "done".into(),
+        None => "no exit code".into(),
+    };
+    format!("{exit}  {} ms", output.duration_ms)
+}
+
+fn proof_text(verification: &Verification) -> String {
+    let held = verification.held_ms as f64 / 1_000.0;
+    match verification.failure() {
+        None => format!(
+            "PASS  {} checks over {} rounds, held {held:.1} s",
+            verification.checks.len(),
+            verification.rounds
+        ),
+        Some(failure) => format!("FAIL  {failure}"),
+    }
+}

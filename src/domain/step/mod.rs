@@ -1,0 +1,195 @@
+//! The decision: one input in, events and effects out. No I/O, no clock, no randomness of its own.
+//!
+//! | file | decides about |
+//! |---|---|
+//! | `watch` | samples, findings, opening, escalating and clearing of incidents |
+//! | `investigate` | starting an investigation, its result, the proposal |
+//! | `decide` | approval, denial, expiry |
+//! | `execute` | the steps, the proof, taking back, what comes next |
+//! | `inject` | faults we cause: guards, deadline, clearing |
+//! | `recover` | what a new engine does with what it finds, and what takes too long |
+
+use chrono::{DateTime, Utc};
+
+use super::effect::{Accepted, Command, Effect, Input, Ordered, Refused};
+use super::event::{Event, EventBody};
+use super::ids::{ExecutionId, Ids, IncidentId, TargetId};
+use super::incident::{Incident, Status};
+use super::world::World;
+
+mod decide;
+mod execute;
+mod inject;
+mod investigate;
+mod recover;
+mod watch;
+
+/// What one input led to.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// In order; already applied to the world's ledger. Must be durable before any effect is performed.
+    pub events: Vec<Event>,
+    pub effects: Vec<Effect>,
+    /// The answer to a command, to be given once the events are durable.
+    pub reply: Option<Result<Accepted, Refused>>,
+}
+
+/// Who an event is from, when no person gave an order.
+pub(crate) mod actor {
+    pub(crate) const DETECTOR: &str = "detector";
+    pub(crate) const AGENT: &str = "agent";
+    pub(crate) const POLICY: &str = "policy";
+    pub(crate) const ENGINE: &str = "engine";
+    pub(crate) const WATCHDOG: &str = "watchdog";
+}
+
+/// One decision in the making: events are applied as they are emitted, so later parts see earlier ones.
+struct Turn<'a> {
+    world: &'a mut World,
+    now: DateTime<Utc>,
+    ids: &'a mut Ids,
+    outcome: Outcome,
+}
+
+/// Decides what follows from `input`.
+pub fn step(world: &mut World, input: Input, now: DateTime<Utc>, ids: &mut Ids) -> Outcome {
+    let mut turn = Turn { world, now, ids, outcome: Outcome::default() };
+    turn.take(input);
+    turn.outcome
+}
+
+impl Turn<'_> {
+    fn take(&mut self, input: Input) {
+        match input {
+            Input::Started { version, holder } => self.started(version, holder),
+            Input::Stopping { reason } => self.engine_says(EventBody::EngineStopped { reason }),
+            Input::StoreLost { reason } => self.engine_says(EventBody::StoreLost { reason }),
+            Input::StoreReturned { merged } => {
+                self.engine_says(EventBody::StoreReturned { merged })
+            }
+            Input::Tick => self.tick(),
+            Input::Sampled { target, sample } => self.sampled(&target, sample),
+            Input::SettingsRead { target, settings } => self.settings_read(&target, settings),
+            Input::Runtime { target, event } => self.runtime_spoke(&target, event),
+            Input::Command(Ordered { actor, command }) => {
+                let reply = self.command(&actor, command);
+                self.outcome.reply = Some(reply);
+            }
+            Input::Inject { actor, fault, target, params, ttl, undo } => {
+                let reply = self.inject(&actor, fault, target, params, ttl, undo);
+                self.outcome.reply = Some(reply);
+            }
+            Input::InjectionMoved { injection, state } => self.injection_moved(injection, state),
+            Input::Phase { incident, execution, line } => {
+                if self.is_active(incident, execution) {
+                    self.emit_on(incident, actor::AGENT, EventBody::Phase { execution, line });
+                }
+            }
+            Input::Diagnosed { incident, execution, revision, result } => {
+                self.diagnosed(incident, execution, revision, result);
+            }
+            Input::Rechecked { incident, execution, step, result } => {
+                self.rechecked(incident, execution, step, result);
+            }
+            Input::StepFinished { incident, execution, step, ok, output, health } => {
+                self.step_finished(incident, execution, step, ok, output, health);
+            }
+            Input::Verified { incident, execution, verification } => {
+                self.verified(incident, execution, verification);
+            }
+            Input::Undone { incident, execution, ok, detail } => {
+                self.undone(incident, execution, ok, detail)
+            }
+            Input::Reported { incident, markdown } => {
+                let execution =
+                    self.incident(incident).and_then(|i| i.executions.last()).map(|e| e.id);
+                self.emit_on(
+                    incident,
+                    actor::ENGINE,
+                    EventBody::ReportWritten { execution, markdown },
+                );
+            }
+        }
+    }
+
+    fn command(&mut self, by: &str, command: Command) -> Result<Accepted, Refused> {
+        match command {
+            Command::Approve { incident, fingerprint, typed } => {
+                self.approve(by, incident, &fingerprint, typed)
+            }
+            Command::Reject { incident, fingerprint, reason } => {
+                self.reject(by, incident, fingerprint.as_deref(), reason)
+            }
+            Command::Retry { incident } => self.retry(by, incident),
+            Command::Note { incident, text } => self.note(by, incident, text),
+            Command::Resolve { incident, reason } => self.resolve(by, incident, reason),
+            Command::Clear { injection, target } => self.clear(by, injection, target.as_ref()),
+            // The engine completes an injection from the catalogue first and sends `Input::Inject`.
+            Command::Inject { fault, .. } => Err(Refused::because(format!(
+                "{fault} was not looked up in the catalogue; this is a defect of simctl"
+            ))),
+        }
+    }
+
+    fn emit(
+        &mut self,
+        incident: Option<IncidentId>,
+        target: Option<TargetId>,
+        actor: &str,
+        body: EventBody,
+    ) {
+        let seq = self.world.ledger.seq + 1;
+        let event = Event { seq, at: self.now, incident, target, actor: actor.to_owned(), body };
+        self.world.ledger.apply(&event);
+        self.outcome.events.push(event);
+    }
+
+    fn emit_on(&mut self, incident: IncidentId, actor: &str, body: EventBody) {
+        let target = self.incident(incident).map(|i| i.target.clone());
+        self.emit(Some(incident), target, actor, body);
+    }
+
+    fn engine_says(&mut self, body: EventBody) {
+        self.emit(None, None, actor::ENGINE, body);
+    }
+
+    fn incident(&self, id: IncidentId) -> Option<&Incident> {
+        self.world.ledger.incidents.get(&id)
+    }
+
+    fn is_active(&self, incident: IncidentId, execution: ExecutionId) -> bool {
+        self.incident(incident)
+            .and_then(Incident::active_execution)
+            .is_some_and(|active| active.id == execution)
+    }
+
+    /// Moves an incident along; a move that is not allowed is a defect and changes nothing.
+    fn move_to(&mut self, incident: IncidentId, actor: &str, to: Status, reason: &str) {
+        let Some(from) = self.incident(incident).map(|i| i.status) else { return };
+        if from != to && from.may_become(to) {
+            self.emit_on(
+                incident,
+                actor,
+                EventBody::StatusChanged { from, to, reason: reason.to_owned() },
+            );
+        }
+    }
+
+    /// The open incident a command names.
+    fn open_incident(&self, number: u64) -> Result<&Incident, Refused> {
+        let name = super::ids::incident_name(number);
+        match self.world.ledger.by_number(number) {
+            Some(incident) if incident.is_open() => Ok(incident),
+            Some(_) => {
+                Err(Refused::because(format!("{name} is resolved; nothing is left to decide")))
+            }
+            None => Err(Refused::because(format!(
+                "{name} is not open; `simctl incidents` lists those that are"
+            ))),
+        }
+    }
+
+    fn work_began(&mut self, execution: ExecutionId) {
+        self.world.agenda.insert(execution, self.now);
+    }
+}

@@ -1,0 +1,219 @@
+//! Samples become findings, findings become incidents; symptoms that are gone let incidents end.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{Turn, actor};
+use crate::detect;
+use crate::domain::effect::Effect;
+use crate::domain::event::EventBody;
+use crate::domain::finding::{Finding, FindingKind, Verdict};
+use crate::domain::health::Health;
+use crate::domain::ids::{IncidentId, TargetId};
+use crate::domain::incident::{Incident, IncidentType, RemediationMode, Status};
+use crate::domain::sample::{RuntimeEvent, Sample};
+
+/// A symptom must stay away this long before an incident ends by itself, so that flapping is one incident.
+const CALM: TimeDelta = TimeDelta::seconds(5);
+
+impl Turn<'_> {
+    pub(super) fn sampled(&mut self, target: &TargetId, sample: Sample) {
+        let Some(watch) = self.world.watches.get_mut(target) else { return };
+        let was_bad =
+            watch.window.last(sample.origin).is_some_and(|last| last.first_bad().is_some());
+        let (origin, is_bad) = (sample.origin, sample.first_bad().is_some());
+        watch.window.push(sample);
+        if is_bad && !was_bad {
+            self.outcome.effects.push(Effect::Confirm { target: target.clone(), origin });
+        }
+        self.judge(target);
+    }
+
+    pub(super) fn runtime_spoke(&mut self, target: &TargetId, event: RuntimeEvent) {
+        let Some(watch) = self.world.watches.get_mut(target) else { return };
+        watch.window.push_runtime(event.clone());
+        self.emit(
+            None,
+            Some(target.clone()),
+            actor::DETECTOR,
+            EventBody::RuntimeObserved { event },
+        );
+        self.outcome.effects.push(Effect::Probe { target: target.clone() });
+    }
+
+    /// The first settings seen of a healthy, untroubled target are its baseline.
+    pub(super) fn settings_read(&mut self, target: &TargetId, settings: BTreeMap<String, String>) {
+        let known = self.world.ledger.baselines.contains_key(target);
+        if known || !self.world.ledger.open_on(target).is_empty() {
+            return;
+        }
+        self.emit(
+            None,
+            Some(target.clone()),
+            actor::DETECTOR,
+            EventBody::BaselineRecorded { settings },
+        );
+    }
+
+    fn judge(&mut self, target: &TargetId) {
+        let Some(watch) = self.world.watches.get(target) else { return };
+        let verdicts: Vec<(FindingKind, Verdict)> =
+            detect::ALL.iter().map(|d| (d.kind, (d.judge)(&watch.window, self.now))).collect();
+        for (_, verdict) in &verdicts {
+            if let Verdict::Present(finding) = verdict {
+                self.present(target, finding);
+            }
+        }
+        self.clear_what_is_gone(target, &verdicts);
+        self.note_calm_level(target);
+    }
+
+    fn present(&mut self, target: &TargetId, finding: &Finding) {
+        let Some(incident) = self.world.ledger.open_in_family(target, finding.kind) else {
+            // What an action does on its way (a restart cuts everybody off) is judged by its verification.
+            if self.world.ledger.acting_on(target).is_none() {
+                self.open(target, finding.clone());
+            }
+            return;
+        };
+        let (id, known) = (incident.id, incident.finding);
+        if finding.kind.is_stronger_than(known) {
+            self.escalate(target, id, finding.clone());
+            return;
+        }
+        let came_back =
+            self.world.watches.get_mut(target).and_then(|w| w.clear_since.remove(&id)).is_some();
+        if came_back && finding.kind == known && self.world.ledger.acting_on(target).is_none() {
+            self.emit_on(
+                id,
+                actor::DETECTOR,
+                EventBody::IncidentRecurred { finding: finding.clone() },
+            );
+        }
+    }
+
+    fn open(&mut self, target: &TargetId, finding: Finding) {
+        let Some(watch) = self.world.watches.get(target) else { return };
+        let (health, calm) = (watch.health(), watch.calm_level);
+        let metrics = watch.window.last_readings().map(|s| s.readings.clone()).unwrap_or_default();
+        let is_lab = watch.window.target.is_lab();
+        let incident = Incident {
+            id: IncidentId(self.ids.next(self.now)),
+            number: self.world.ledger.last_incident + 1,
+            revision: 1,
+            target: target.clone(),
+            finding: finding.kind,
+            status: Status::Triage,
+            severity: finding.severity,
+            message: finding.sentence.clone(),
+            source: actor::DETECTOR.into(),
+            team: None,
+            notes: Vec::new(),
+            error_logs: finding.error_lines.clone(),
+            metrics,
+            incident_type: if is_lab { IncidentType::Drill } else { IncidentType::Real },
+            remediation: self.world.remediation,
+            health_at_open: health,
+            health_before: calm,
+            occurrences: 1,
+            first_bad_at: finding.since.min(self.now),
+            opened_at: self.now,
+            last_seen: self.now,
+            updated_at: self.now,
+            acknowledged_at: None,
+            resolved_at: None,
+            health_at_end: None,
+            failure_reason: None,
+            diagnosis: None,
+            executions: Vec::new(),
+            tried: Vec::new(),
+            attempts_from: 0,
+        };
+        let id = incident.id;
+        let body = EventBody::IncidentOpened { incident: Box::new(incident), finding };
+        self.emit(Some(id), Some(target.clone()), actor::DETECTOR, body);
+        if self.world.remediation != RemediationMode::Manual {
+            self.investigate(id, None);
+        }
+    }
+
+    fn escalate(&mut self, target: &TargetId, id: IncidentId, finding: Finding) {
+        let health = self.world.health(target);
+        if let Some(watch) = self.world.watches.get_mut(target) {
+            watch.clear_since.remove(&id);
+        }
+        if self.world.ledger.acting_on(target).is_some() {
+            return;
+        }
+        self.emit_on(id, actor::DETECTOR, EventBody::IncidentEscalated { finding, health });
+        self.start_over(id, "the problem reached a later stage");
+    }
+
+    /// Ends incidents whose symptom is gone for good, when nobody is working on the target.
+    fn clear_what_is_gone(&mut self, target: &TargetId, verdicts: &[(FindingKind, Verdict)]) {
+        let open: Vec<(IncidentId, FindingKind, Option<u8>)> = self
+            .world
+            .ledger
+            .open_on(target)
+            .iter()
+            .map(|i| (i.id, i.finding, i.health_before))
+            .collect();
+        for (id, kind, level_before) in open {
+            let gone = self.is_gone(target, kind, level_before, verdicts);
+            let now = self.now;
+            let Some(watch) = self.world.watches.get_mut(target) else { return };
+            if !gone {
+                watch.clear_since.remove(&id);
+                continue;
+            }
+            let since = *watch.clear_since.entry(id).or_insert(now);
+            if now - since >= CALM && self.world.ledger.acting_on(target).is_none() {
+                self.ended_by_itself(target, id, since);
+            }
+        }
+    }
+
+    fn is_gone(
+        &self,
+        target: &TargetId,
+        kind: FindingKind,
+        level_before: Option<u8>,
+        verdicts: &[(FindingKind, Verdict)],
+    ) -> bool {
+        let Some(watch) = self.world.watches.get(target) else { return false };
+        let of_family = |(other, _): &&(FindingKind, Verdict)| other.family() == kind.family();
+        let absent =
+            verdicts.iter().filter(of_family).all(|(_, verdict)| *verdict == Verdict::Absent);
+        let Health::Score(score) = watch.health() else { return false };
+        let good = f64::from(score) > watch.window.target.thresholds.resolve_above_score
+            || level_before.is_some_and(|level| score >= level);
+        absent && good && watch.client_is_content()
+    }
+
+    fn ended_by_itself(&mut self, target: &TargetId, id: IncidentId, since: DateTime<Utc>) {
+        let health = self.world.health(target);
+        self.cancel_active(id, "the symptom is gone");
+        let seconds = (self.now - since).num_seconds();
+        let reason = format!("the symptom has been gone for {seconds} s without an action of ours");
+        self.emit_on(id, actor::DETECTOR, EventBody::IncidentResolved { health, reason });
+        self.outcome.effects.push(Effect::Report { incident: id });
+        if let Some(watch) = self.world.watches.get_mut(target) {
+            watch.clear_since.remove(&id);
+        }
+    }
+
+    fn note_calm_level(&mut self, target: &TargetId) {
+        if !self.world.ledger.open_on(target).is_empty()
+            || !self.world.ledger.live_injections(target).is_empty()
+        {
+            return;
+        }
+        if let Some(watch) = self.world.watches.get_mut(target)
+            && watch.client_is_content()
+            && let Some(score) = watch.health().score()
+        {
+            watch.calm_level = Some(score);
+        }
+    }
+}
