@@ -98,7 +98,7 @@ impl Turn<'_> {
         by: &str,
         number: u64,
         fingerprint: Option<&str>,
-        reason: String,
+        reason: &str,
     ) -> Result<Accepted, Refused> {
         let incident = self.open_incident(number)?;
         let id = incident.id;
@@ -115,7 +115,7 @@ impl Turn<'_> {
             Err(refused) => return Err(self.refuse(id, by, refused)),
         };
         let approval =
-            self.approval(print.clone(), Decision::Denied { reason: reason.clone() }, by);
+            self.approval(print.clone(), Decision::Denied { reason: reason.to_owned() }, by);
         self.emit_on(id, by, EventBody::Decided { execution, approval });
         let why = if reason.is_empty() { String::new() } else { format!(": {reason}") };
         self.operator_line(id, by, execution, format!("{by} denied {print}{why}"));
@@ -171,7 +171,7 @@ impl Turn<'_> {
         &mut self,
         by: &str,
         number: u64,
-        reason: String,
+        reason: &str,
     ) -> Result<Accepted, Refused> {
         let incident = self.open_incident(number)?;
         let (id, target) = (incident.id, incident.target.clone());

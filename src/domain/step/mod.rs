@@ -63,9 +63,13 @@ impl Turn<'_> {
         match input {
             Input::Started { version, holder } => self.started(version, holder),
             Input::Stopping { reason } => self.engine_says(EventBody::EngineStopped { reason }),
-            Input::StoreLost { reason } => self.engine_says(EventBody::StoreLost { reason }),
+            Input::StoreLost { reason } => {
+                self.world.store_is_away = true;
+                self.engine_says(EventBody::StoreLost { reason });
+            }
             Input::StoreReturned { merged } => {
-                self.engine_says(EventBody::StoreReturned { merged })
+                self.world.store_is_away = false;
+                self.engine_says(EventBody::StoreReturned { merged });
             }
             Input::Tick => self.tick(),
             Input::Sampled { target, sample } => self.sampled(&target, sample),
@@ -98,7 +102,7 @@ impl Turn<'_> {
                 self.verified(incident, execution, verification);
             }
             Input::Undone { incident, execution, ok, detail } => {
-                self.undone(incident, execution, ok, detail)
+                self.undone(incident, execution, ok, detail);
             }
             Input::Reported { incident, markdown } => {
                 let execution =
@@ -118,11 +122,11 @@ impl Turn<'_> {
                 self.approve(by, incident, &fingerprint, typed)
             }
             Command::Reject { incident, fingerprint, reason } => {
-                self.reject(by, incident, fingerprint.as_deref(), reason)
+                self.reject(by, incident, fingerprint.as_deref(), &reason)
             }
             Command::Retry { incident } => self.retry(by, incident),
             Command::Note { incident, text } => self.note(by, incident, text),
-            Command::Resolve { incident, reason } => self.resolve(by, incident, reason),
+            Command::Resolve { incident, reason } => self.resolve(by, incident, &reason),
             Command::Clear { injection, target } => self.clear(by, injection, target.as_ref()),
             // The engine completes an injection from the catalogue first and sends `Input::Inject`.
             Command::Inject { fault, .. } => Err(Refused::because(format!(

@@ -1,0 +1,328 @@
+//! A drill: inject, wait for the fix, revert, and say what was proven.
+//!
+//! It uses the engine that runs already, or one of its own for the time of the drill; either way it only
+//! gives commands and reads snapshots, like any console.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use tokio::time::{Instant, sleep};
+
+use super::handle::{Handle, Snapshot, TargetView};
+use crate::api::client::Client;
+use crate::config::Config;
+use crate::domain::effect::{Accepted, Command, Ordered};
+use crate::domain::execution::{Execution, ExecutionState};
+use crate::domain::ids::{FaultId, Fingerprint, TargetId};
+use crate::domain::incident::{Incident, Status};
+use crate::domain::injection::{Injection, InjectionState};
+use crate::domain::proposal::Proposal;
+
+/// How often the snapshot is looked at.
+const LOOK: Duration = Duration::from_millis(50);
+/// A healthy lab is waited for this long before the injection.
+const CALM: Duration = Duration::from_secs(30);
+/// Detection, diagnosis, fix and proof together.
+const WHOLE: Duration = Duration::from_secs(240);
+/// The fault must be gone this soon after it was cleared.
+const CLEARED: Duration = Duration::from_secs(60);
+
+/// What to drill.
+#[derive(Clone, Debug)]
+pub struct Drill {
+    /// Checked against the catalogue already.
+    pub fault: &'static str,
+    pub target: Option<String>,
+    pub ttl: Option<Duration>,
+}
+
+/// What a person says to a proposal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Approve { typed: Option<String> },
+    Reject { reason: String },
+}
+
+/// How a drill reaches the person in front of it.
+pub struct Stage<'a> {
+    /// Says a line while it goes on.
+    pub say: &'a (dyn Fn(String) + Send + Sync),
+    /// Shows a proposal and returns the decision; blocks on the terminal.
+    pub ask: &'a (dyn Fn(&Incident, &Proposal) -> Verdict + Send + Sync),
+}
+
+/// How it went: names and values for a table, in order.
+#[derive(Clone, Debug, Serialize)]
+pub struct Outcome {
+    pub rows: Vec<(String, String)>,
+    /// Recovery was proven and nothing is left over.
+    pub passed: bool,
+}
+
+/// The engine a drill works with.
+enum Console {
+    Own(Handle),
+    Attached(Client),
+}
+
+impl Console {
+    async fn snapshot(&self) -> anyhow::Result<Arc<Snapshot>> {
+        match self {
+            Self::Own(handle) => Ok(Arc::clone(&handle.snapshots.borrow())),
+            Self::Attached(client) => Ok(Arc::new(client.snapshot().await?)),
+        }
+    }
+
+    async fn order(&self, actor: &str, command: Command) -> anyhow::Result<Accepted> {
+        let ordered = Ordered { actor: actor.to_owned(), command };
+        match self {
+            Self::Own(handle) => Ok(handle.order(ordered).await?),
+            Self::Attached(client) => Ok(client.order(ordered).await?),
+        }
+    }
+}
+
+/// Runs one drill from a healthy target to a healthy target.
+pub async fn run(config: &Config, drill: Drill, stage: Stage<'_>) -> anyhow::Result<Outcome> {
+    if let Some(client) = Client::connect(&config.state_dir).await? {
+        (stage.say)("using the engine that runs already".into());
+        return play(&Console::Attached(client), config, drill, &stage).await;
+    }
+    let lab = crate::lab::up(config, stage.say).await?;
+    let store = crate::store::open(config.store_url.as_ref().unwrap_or(&lab.store_url), &config.state_dir).await?;
+    let mut servers = lab.servers;
+    servers.extend(crate::targets::configured(config, Some(&lab.runtime)));
+    let engine = super::start(config, servers, store).await?;
+    let outcome = play(&Console::Own(engine.handle.clone()), config, drill, &stage).await;
+    engine.stop("the drill is over").await;
+    outcome
+}
+
+async fn play(console: &Console, config: &Config, drill: Drill, stage: &Stage<'_>) -> anyhow::Result<Outcome> {
+    let fault = crate::faults::find(drill.fault).context("the fault is not in the catalogue")?;
+    let target = choose_target(console, fault, drill.target.as_deref()).await?;
+    (stage.say)(format!("waiting for {target} to be healthy"));
+    let before = wait_calm(console, &target).await?;
+    let last_before = console.snapshot().await?.incidents.iter().map(|i| i.number).max().unwrap_or(0);
+    let actor = &config.operator;
+    let inject = Command::Inject {
+        fault: FaultId::of(fault.descriptor().id),
+        target: Some(target.clone()),
+        params: Default::default(),
+        ttl_s: drill.ttl.map(|ttl| ttl.as_secs()),
+    };
+    let accepted = console.order(actor, inject).await?;
+    (stage.say)(accepted.message.clone());
+    let number = accepted.injection.context("the engine named no injection")?;
+    let played = watch_incident(console, config, stage, &target, (number, last_before)).await;
+    // Whatever happened, the lab is left as it was.
+    console.order(actor, Command::Clear { injection: Some(number), target: None }).await?;
+    let injection = wait_reverted(console, number).await?;
+    let incident = played?;
+    let after = wait_calm(console, &target).await;
+    Ok(judge(&before, &incident, &injection, after.as_ref().ok()))
+}
+
+async fn choose_target(
+    console: &Console,
+    fault: &dyn crate::faults::Fault,
+    asked: Option<&str>,
+) -> anyhow::Result<TargetId> {
+    if let Some(name) = asked {
+        return Ok(TargetId::from(name));
+    }
+    let engine = fault.descriptor().engine;
+    let snapshot = console.snapshot().await?;
+    let fits = |view: &&TargetView| view.target.is_lab() && engine.is_none_or(|e| e == view.target.engine);
+    let found = snapshot.targets.iter().rev().find(fits).map(|view| view.target.id.clone());
+    found.with_context(|| format!("no target of the lab fits {}; `simctl up` makes the lab", fault.descriptor().id))
+}
+
+async fn wait_calm(console: &Console, target: &TargetId) -> anyhow::Result<TargetView> {
+    let until = Instant::now() + CALM;
+    loop {
+        let snapshot = console.snapshot().await?;
+        let Some(view) = snapshot.targets.iter().find(|view| view.target.id == *target) else {
+            let names: Vec<&str> = snapshot.targets.iter().map(|view| view.target.id.as_str()).collect();
+            bail!("{target} is not watched; watched are: {}", names.join(", "));
+        };
+        let open = snapshot.incidents.iter().find(|i| i.is_open() && i.target == *target);
+        let is_calm = open.is_none()
+            && view.state == "ok"
+            && [&view.held, &view.fresh].into_iter().all(|s| s.as_ref().is_some_and(|s| s.is_clean()));
+        if is_calm {
+            return Ok(view.clone());
+        }
+        if Instant::now() > until {
+            match open {
+                Some(incident) => bail!("{target} is not calm: {} is open ({})", incident.name(), incident.message),
+                None => bail!("{target} is not healthy: {} (health {})", view.state, view.health),
+            }
+        }
+        sleep(LOOK).await;
+    }
+}
+
+async fn watch_incident(
+    console: &Console,
+    config: &Config,
+    stage: &Stage<'_>,
+    target: &TargetId,
+    (injection, last_before): (u64, u64),
+) -> anyhow::Result<Arc<Incident>> {
+    let began = Instant::now();
+    let mut decided: Option<Fingerprint> = None;
+    let mut said = String::new();
+    loop {
+        let snapshot = console.snapshot().await?;
+        if let Some(cause) = did_not_take(&snapshot, injection) {
+            bail!("the injection did not take: {cause}");
+        }
+        let of_drill = |i: &&Arc<Incident>| i.target == *target && i.number > last_before;
+        let incident = snapshot.incidents.iter().rev().find(of_drill);
+        if let Some(incident) = incident {
+            let now = progress(incident);
+            if now != said {
+                (stage.say)(now.clone());
+                said = now;
+            }
+            if matches!(incident.status, Status::Resolved | Status::Failed) {
+                return Ok(Arc::clone(incident));
+            }
+            decide(console, config, stage, incident, &mut decided).await?;
+        }
+        if began.elapsed() > WHOLE {
+            let what = incident.map_or("no incident was opened".to_owned(), |i| progress(i));
+            bail!("not over after {} s: {what}", WHOLE.as_secs());
+        }
+        sleep(LOOK).await;
+    }
+}
+
+async fn decide(
+    console: &Console,
+    config: &Config,
+    stage: &Stage<'_>,
+    incident: &Incident,
+    decided: &mut Option<Fingerprint>,
+) -> anyhow::Result<()> {
+    let Some(active) = incident.active_execution() else { return Ok(()) };
+    let Some(proposal) = &active.proposal else { return Ok(()) };
+    let waits = active.state == ExecutionState::AwaitingApproval;
+    if !waits || decided.as_ref() == Some(&proposal.fingerprint) {
+        return Ok(());
+    }
+    *decided = Some(proposal.fingerprint.clone());
+    let fingerprint = proposal.fingerprint.0.clone();
+    let command = match (stage.ask)(incident, proposal) {
+        Verdict::Approve { typed } => Command::Approve { incident: incident.number, fingerprint, typed },
+        Verdict::Reject { reason } => {
+            Command::Reject { incident: incident.number, fingerprint: Some(fingerprint), reason }
+        }
+    };
+    match console.order(&config.operator, command).await {
+        Ok(accepted) => (stage.say)(accepted.message),
+        // The proposal may have moved on meanwhile; the next one will be asked about.
+        Err(refused) => (stage.say)(format!("not accepted: {refused}")),
+    }
+    Ok(())
+}
+
+async fn wait_reverted(console: &Console, number: u64) -> anyhow::Result<Injection> {
+    let until = Instant::now() + CLEARED;
+    loop {
+        let snapshot = console.snapshot().await?;
+        let found = snapshot.injections.iter().find(|injection| injection.number == number);
+        if let Some(injection) = found.filter(|injection| !injection.state.is_live()) {
+            return Ok(injection.clone());
+        }
+        if Instant::now() > until {
+            bail!("f-{number} is not reverted after {} s; `simctl clear --all` tries again", CLEARED.as_secs());
+        }
+        sleep(LOOK).await;
+    }
+}
+
+fn did_not_take(snapshot: &Snapshot, number: u64) -> Option<String> {
+    let injection = snapshot.injections.iter().find(|injection| injection.number == number)?;
+    if let InjectionState::DidNotTake { reason } = &injection.state { Some(reason.clone()) } else { None }
+}
+
+fn progress(incident: &Incident) -> String {
+    let state = incident.active_execution().map_or("", |execution| execution.state.as_str());
+    let cause = incident.cause().map(|cause| format!(", {cause}")).unwrap_or_default();
+    format!("{} {} {state}{cause}", incident.name(), incident.status.as_str())
+}
+
+fn judge(before: &TargetView, incident: &Incident, injection: &Injection, after: Option<&TargetView>) -> Outcome {
+    let ran = incident.executions.iter().rev().find(|execution| execution.has_acted());
+    let proven = ran.and_then(|e| e.verification.as_ref()).is_some_and(|proof| proof.passed());
+    let left_over = left_over(injection);
+    let passed = proven && incident.status == Status::Resolved && left_over.is_empty() && after.is_some();
+    let mut rows: Vec<(String, String)> = vec![
+        row("fault", injection.fault.as_str()),
+        row("target", injection.target.as_str()),
+        row("incident", format!("{} {} {}", incident.name(), incident.finding.as_str(), incident.severity.as_str())),
+        row("detected after", since(incident.first_bad_at, Some(incident.opened_at))),
+    ];
+    rows.extend(cause_rows(incident));
+    if let Some(execution) = ran {
+        rows.extend(execution_rows(execution));
+    }
+    let after_health = after.map_or(incident.health_at_end.unwrap_or_default(), |view| view.health);
+    rows.push(row("health", format!("{} → {} → {after_health}", before.health, incident.health_at_open)));
+    rows.push(row("recovered after", since(incident.first_bad_at, incident.resolved_at)));
+    rows.push(row("status", incident.failure_reason.clone().unwrap_or_else(|| incident.status.as_str().into())));
+    rows.push(row("left over", if left_over.is_empty() { "nothing".into() } else { left_over.join("; ") }));
+    rows.push(row("proven", if passed { "yes" } else { "no" }));
+    Outcome { rows, passed }
+}
+
+fn cause_rows(incident: &Incident) -> Vec<(String, String)> {
+    let Some(diagnosis) = &incident.diagnosis else { return vec![row("cause", "not diagnosed")] };
+    let causes: Vec<String> = diagnosis.causes.iter().map(|c| format!("{} ({})", c.cause, c.grade)).collect();
+    let named = if causes.is_empty() { "unknown".to_owned() } else { causes.join(", ") };
+    vec![row("cause", named), row("because", diagnosis.summary.clone())]
+}
+
+fn execution_rows(execution: &Execution) -> Vec<(String, String)> {
+    let mut rows = Vec::new();
+    if let Some(proposal) = &execution.proposal {
+        let steps = || proposal.draft.steps.iter().flat_map(|step| &step.preview.consequences);
+        let cost: Vec<String> = steps().map(|c| format!("{} {}", c.count, c.what)).collect();
+        let decided = execution.approval.as_ref().map(|approval| approval.at);
+        let first = execution.steps.first().map(|run| run.started_at);
+        rows.push(row("action", proposal.draft.actions()));
+        rows.push(row("cost", if cost.is_empty() { "nothing".into() } else { cost.join(", ") }));
+        rows.push(row("proposed after", since(execution.started_at, Some(proposal.created_at))));
+        rows.push(row("approval to action", decided.map_or("-".into(), |at| since(at, first))));
+    }
+    if let Some(proof) = &execution.verification {
+        let free = proof.symptom_free_after_ms.map_or("never".into(), |ms| format!("{ms} ms"));
+        let held = format!("{:.1} s, {} rounds of {} checks", proof.held_ms as f64 / 1_000.0, proof.rounds, proof.checks.len());
+        rows.push(row("symptom-free after", free));
+        rows.push(row("held", held));
+    }
+    rows
+}
+
+fn left_over(injection: &Injection) -> Vec<String> {
+    match &injection.state {
+        InjectionState::Reverted { left_over, .. } => left_over.clone(),
+        InjectionState::Starting
+        | InjectionState::Active { .. }
+        | InjectionState::Reverting
+        | InjectionState::DidNotTake { .. } => vec![format!("{} is {}", injection.name(), injection.state.as_str())],
+    }
+}
+
+fn row(name: &str, value: impl Into<String>) -> (String, String) {
+    (name.to_owned(), value.into())
+}
+
+fn since(from: DateTime<Utc>, to: Option<DateTime<Utc>>) -> String {
+    to.map_or("-".into(), |to| format!("{:.2} s", (to - from).num_milliseconds() as f64 / 1_000.0))
+}

@@ -1,0 +1,319 @@
+//! Starting the engine, its loop, and its end.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use super::clock::now;
+use super::handle::{Handle, Request, Snapshot};
+use super::history;
+use super::keeper::{Keeper, LEASE_TTL};
+use super::orders;
+use super::perform::Performer;
+use super::pollers::{self, Nudges, Watched};
+use super::snapshot::Views;
+use crate::config::Config;
+use crate::domain::effect::{Accepted, Effect, Input, Refused};
+use crate::domain::event::Event;
+use crate::domain::ids::{Ids, TargetId};
+use crate::domain::incident::RemediationMode;
+use crate::domain::ledger::Limits;
+use crate::domain::policy::Policy;
+use crate::domain::step::step;
+use crate::domain::world::World;
+use crate::ports::store::{Lease, Store, StoreError};
+use crate::targets::Server;
+
+const TICK: Duration = Duration::from_millis(500);
+const STORE_LOOK: Duration = Duration::from_secs(1);
+/// Inputs decided together share one transaction.
+const MOST_AT_ONCE: usize = 256;
+
+/// What an engine is made of.
+pub struct Parts {
+    pub servers: Vec<Server>,
+    pub store: Arc<dyn Store>,
+    pub policy: Policy,
+    pub limits: Limits,
+    pub remediation: RemediationMode,
+    pub state_dir: PathBuf,
+    pub inject_ttl: Duration,
+    /// Names this engine to others that want the lease.
+    pub holder: String,
+    pub seed: u64,
+}
+
+/// A running engine.
+pub struct Running {
+    pub handle: Handle,
+    stop: CancellationToken,
+    reason: watch::Sender<String>,
+    joined: JoinHandle<Result<(), StoreError>>,
+}
+
+impl Running {
+    /// Returns when the engine ends by itself; why.
+    pub async fn ended(&mut self) -> String {
+        match (&mut self.joined).await {
+            Ok(Ok(())) => "asked to stop".into(),
+            Ok(Err(error)) => format!("{:#}", anyhow::Error::from(error)),
+            Err(panic) => format!("the engine failed: {panic}"),
+        }
+    }
+
+    /// Ends it in order: the reason is stored, the lease is free, injections keep their deadlines.
+    pub async fn stop(mut self, reason: &str) {
+        self.reason.send_replace(reason.to_owned());
+        self.stop.cancel();
+        self.ended().await;
+    }
+}
+
+/// Starts an engine as configured.
+pub async fn start(config: &Config, servers: Vec<Server>, store: Arc<dyn Store>) -> Result<Running, StoreError> {
+    let seed = now().timestamp_micros().unsigned_abs() ^ u64::from(std::process::id());
+    start_with(Parts {
+        servers,
+        store,
+        policy: config.policy.clone(),
+        limits: config.limits.clone(),
+        remediation: config.remediation,
+        state_dir: config.state_dir.clone(),
+        inject_ttl: config.inject_ttl,
+        holder: format!("{} (pid {})", config.operator, std::process::id()),
+        seed,
+    })
+    .await
+}
+
+/// Takes the lease, loads the ledger, settles what an earlier engine left, and starts watching.
+pub async fn start_with(parts: Parts) -> Result<Running, StoreError> {
+    let (keeper, ledger) =
+        Keeper::open(Arc::clone(&parts.store), &parts.holder, parts.state_dir.clone(), now()).await?;
+    let targets = parts.servers.iter().map(|server| server.target.clone()).collect();
+    let mut world = World::new(ledger, targets, parts.policy, parts.limits);
+    world.remediation = parts.remediation;
+    let watched: BTreeMap<TargetId, Watched> = parts
+        .servers
+        .into_iter()
+        .map(|server| {
+            let probe = server.probe();
+            (server.target.id.clone(), Watched { server, probe, nudges: Arc::new(Nudges::default()) })
+        })
+        .collect();
+    let (inbox, inputs) = mpsc::channel(1_024);
+    let (results_in, results) = mpsc::unbounded_channel();
+    let (requests_in, requests) = mpsc::channel(64);
+    let mut performer =
+        Performer::new(watched.clone(), results_in, Arc::clone(&parts.store), parts.state_dir);
+    pollers::start(&mut performer.tasks, &watched, &inbox);
+    let mut views = Views::default();
+    let first = Arc::new(views.of(&world, keeper.view(), now()));
+    let (snapshots_in, snapshots) = watch::channel(first);
+    performer.tasks.spawn("record history", history::record(snapshots.clone(), Arc::clone(&parts.store)));
+    let (events, _) = broadcast::channel(4_096);
+    let stop = CancellationToken::new();
+    let engine = Engine {
+        world,
+        ids: Ids::seeded(parts.seed),
+        keeper,
+        performer,
+        views,
+        snapshots: snapshots_in,
+        events: events.clone(),
+        watched,
+        inject_ttl: parts.inject_ttl,
+        inbox,
+    };
+    let started = Input::Started { version: env!("CARGO_PKG_VERSION").to_owned(), holder: parts.holder };
+    let (reason_in, reason) = watch::channel("asked to stop".to_owned());
+    let loops = Inlets { inputs, results, requests, stop: stop.clone(), reason };
+    #[expect(clippy::disallowed_methods, reason = "the engine's own loop; joined in Running::ended")]
+    let joined = tokio::spawn(engine.run(started, loops));
+    let handle = Handle { snapshots, events, requests: requests_in };
+    Ok(Running { handle, stop, reason: reason_in, joined })
+}
+
+/// Everything that reaches the loop.
+struct Inlets {
+    inputs: mpsc::Receiver<Input>,
+    results: mpsc::UnboundedReceiver<Input>,
+    requests: mpsc::Receiver<Request>,
+    stop: CancellationToken,
+    reason: watch::Receiver<String>,
+}
+
+struct Engine {
+    world: World,
+    ids: Ids,
+    keeper: Keeper,
+    performer: Performer,
+    views: Views,
+    snapshots: watch::Sender<Arc<Snapshot>>,
+    events: broadcast::Sender<Arc<crate::domain::event::Sealed>>,
+    watched: BTreeMap<TargetId, Watched>,
+    inject_ttl: Duration,
+    inbox: mpsc::Sender<Input>,
+}
+
+/// Several decisions that become durable together.
+#[derive(Default)]
+struct Round {
+    events: Vec<Event>,
+    effects: Vec<Effect>,
+    replies: Vec<(oneshot::Sender<Result<Accepted, Refused>>, Result<Accepted, Refused>)>,
+}
+
+/// What the background errands of the loop bring.
+enum Errand {
+    Lease(Result<Lease, StoreError>),
+    StoreAnswers,
+}
+
+impl Engine {
+    async fn run(mut self, started: Input, mut inlets: Inlets) -> Result<(), StoreError> {
+        let mut round = Round::default();
+        self.decide(started, &mut round);
+        self.finish(round).await?;
+        let ended = self.turn_until_stopped(&mut inlets).await;
+        let mut last = Round::default();
+        let reason = ended.as_ref().err().map_or_else(|| inlets.reason.borrow().clone(), ToString::to_string);
+        self.decide(Input::Stopping { reason }, &mut last);
+        let kept = self.finish(last).await;
+        self.performer.tasks.stop().await;
+        self.keeper.release().await;
+        ended.and(kept)
+    }
+
+    async fn turn_until_stopped(&mut self, inlets: &mut Inlets) -> Result<(), StoreError> {
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut renewals = interval(LEASE_TTL / 3);
+        let mut looks = interval(STORE_LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (errands_in, mut errands) = mpsc::channel(4);
+        loop {
+            let mut round = Round::default();
+            tokio::select! {
+                () = inlets.stop.cancelled() => return Ok(()),
+                Some(request) = inlets.requests.recv() => self.order(request, &mut round),
+                Some(input) = inlets.results.recv() => self.decide(input, &mut round),
+                Some(input) = inlets.inputs.recv() => self.decide(input, &mut round),
+                Some(errand) = errands.recv() => self.errand(errand, &mut round).await?,
+                _ = ticks.tick() => self.decide(Input::Tick, &mut round),
+                _ = renewals.tick() => self.renew_lease(errands_in.clone()),
+                _ = looks.tick(), if self.keeper.is_away() => self.look_for_store(errands_in.clone()),
+            }
+            self.drain(inlets, &mut round);
+            self.finish(round).await?;
+        }
+    }
+
+    /// Takes what else is waiting, so that it shares the transaction and the snapshot.
+    fn drain(&mut self, inlets: &mut Inlets, round: &mut Round) {
+        for _ in 0..MOST_AT_ONCE {
+            if let Ok(input) = inlets.results.try_recv() {
+                self.decide(input, round);
+            } else if let Ok(input) = inlets.inputs.try_recv() {
+                self.decide(input, round);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn decide(&mut self, input: Input, round: &mut Round) -> Option<Result<Accepted, Refused>> {
+        let input = self.with_known_baseline(input);
+        let outcome = step(&mut self.world, input, now(), &mut self.ids);
+        round.events.extend(outcome.events);
+        round.effects.extend(outcome.effects);
+        outcome.reply
+    }
+
+    /// What the lab's servers are set to is known beforehand; it beats what is read first, which may be broken.
+    fn with_known_baseline(&self, input: Input) -> Input {
+        let Input::SettingsRead { target, mut settings } = input else { return input };
+        let is_lab = self.world.target(&target).filter(|known| known.is_lab());
+        if let Some(known) = is_lab {
+            settings.extend(crate::lab::baseline(known.engine));
+        }
+        Input::SettingsRead { target, settings }
+    }
+
+    fn order(&mut self, request: Request, round: &mut Round) {
+        let answer = match orders::complete(request.ordered, &self.watched, self.inject_ttl) {
+            Ok(input) => self.decide(input, round).unwrap_or_else(|| Ok(Accepted::default())),
+            Err(refused) => Err(refused),
+        };
+        round.replies.push((request.reply, answer));
+    }
+
+    /// Makes a round durable, shows it, and only then lets it act.
+    async fn finish(&mut self, round: Round) -> Result<(), StoreError> {
+        if !round.events.is_empty() {
+            let kept = self.keeper.keep(round.events, &self.world.ledger).await?;
+            for sealed in kept.sealed {
+                // Nobody listening is fine.
+                let _ = self.events.send(sealed);
+            }
+            if let Some(reason) = kept.lost {
+                let inbox = self.inbox.clone();
+                let _ = inbox.try_send(Input::StoreLost { reason });
+            }
+        }
+        let snapshot = self.views.of(&self.world, self.keeper.view(), now());
+        self.snapshots.send_replace(Arc::new(snapshot));
+        for effect in round.effects {
+            self.performer.perform(effect);
+        }
+        for (reply, answer) in round.replies {
+            let _ = reply.send(answer);
+        }
+        if let Some(panic) = self.performer.tasks.reap() {
+            tracing::error!(panic, "a task of the engine panicked; the engine goes on");
+        }
+        Ok(())
+    }
+
+    fn renew_lease(&mut self, errands: mpsc::Sender<Errand>) {
+        let (store, lease) = (self.keeper.store(), self.keeper.lease().clone());
+        self.performer.tasks.spawn("renew the lease", async move {
+            let renewed = store.renew_lease(&lease, now(), LEASE_TTL).await;
+            let _ = errands.send(Errand::Lease(renewed)).await;
+        });
+    }
+
+    fn look_for_store(&mut self, errands: mpsc::Sender<Errand>) {
+        let store = self.keeper.store();
+        self.performer.tasks.spawn("look for the store", async move {
+            if store.head().await.is_ok() {
+                let _ = errands.send(Errand::StoreAnswers).await;
+            }
+        });
+    }
+
+    async fn errand(&mut self, errand: Errand, round: &mut Round) -> Result<(), StoreError> {
+        match errand {
+            Errand::Lease(Ok(lease)) => self.keeper.renewed(lease),
+            Errand::Lease(Err(error)) if matches!(error, StoreError::LeaseHeld { .. }) => return Err(error),
+            // The store is away; the append path notices and journals.
+            Errand::Lease(Err(error)) => tracing::debug!(%error, "the lease was not renewed"),
+            Errand::StoreAnswers if self.keeper.is_away() => match self.keeper.merge().await {
+                Ok(merged) => {
+                    self.world.ledger.seq = self.keeper.seq();
+                    self.decide(Input::StoreReturned { merged }, round);
+                }
+                Err(error) if error.is_outage() => tracing::debug!(%error, "the store went away again"),
+                Err(error) => return Err(error),
+            },
+            Errand::StoreAnswers => {}
+        }
+        Ok(())
+    }
+}
