@@ -24,6 +24,9 @@ mod investigate;
 mod recover;
 mod watch;
 
+#[cfg(test)]
+mod tests;
+
 /// What one input led to.
 #[derive(Debug, Default)]
 pub struct Outcome {

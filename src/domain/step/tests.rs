@@ -1,0 +1,635 @@
+//! The decision as conversations: what is said, what follows.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::step;
+use crate::domain::diagnosis::{Diagnosis, Grade, JudgedCause};
+use crate::domain::effect::{
+    Accepted, Command, Effect, Input, Investigation, Ordered, Prepared, Refused,
+};
+use crate::domain::event::{Event, EventBody};
+use crate::domain::execution::{Check, Decision, ExecutionState, Output, Verification};
+use crate::domain::finding::{Finding, FindingKind, Severity};
+use crate::domain::health::Health;
+use crate::domain::ids::{ActionId, CauseId, ExecutionId, FaultId, IncidentId, Ids, TargetId};
+use crate::domain::incident::{Incident, IncidentType, RemediationMode, Status};
+use crate::domain::injection::InjectionState;
+use crate::domain::ledger::{Ledger, Limits};
+use crate::domain::policy::{Demand, Policy, Rule};
+use crate::domain::proposal::{Args, Draft, Preview, ProposedStep, Risk, Undo};
+use crate::domain::sample::{Answer, Origin, Sample, reading};
+use crate::domain::target::{Engine, Profile, Target, Thresholds};
+use crate::domain::world::World;
+
+const REDIS: TargetId = TargetId::of("redis-test");
+
+/// A world with one lab Redis, and the log of what happened in it.
+struct Story {
+    world: World,
+    ids: Ids,
+    now: DateTime<Utc>,
+    log: Vec<Event>,
+    effects: Vec<Effect>,
+}
+
+impl Story {
+    fn new() -> Self {
+        Self::with(Ledger::default(), Policy { rules: vec![], version: "v1".into() })
+    }
+
+    fn with(ledger: Ledger, policy: Policy) -> Self {
+        let target = Target {
+            id: REDIS,
+            engine: Engine::Redis,
+            profile: Profile::Lab,
+            lab: Some("lab".into()),
+            has_runtime: true,
+            thresholds: Thresholds::default(),
+            verify_hold: Duration::from_secs(10),
+        };
+        let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        Self {
+            world: World::new(ledger, vec![target], policy, Limits::default()),
+            ids: Ids::seeded(1),
+            now,
+            log: Vec::new(),
+            effects: Vec::new(),
+        }
+    }
+
+    fn say(&mut self, input: Input) -> Option<Result<Accepted, Refused>> {
+        let outcome = step(&mut self.world, input, self.now, &mut self.ids);
+        self.log.extend(outcome.events);
+        self.effects = outcome.effects;
+        outcome.reply
+    }
+
+    fn order(&mut self, command: Command) -> Result<Accepted, String> {
+        let ordered = Ordered { actor: "ops1".into(), command };
+        self.say(Input::Command(ordered)).expect("a command is answered").map_err(|refused| refused.reason)
+    }
+
+    fn approve(&mut self, fingerprint: &str, typed: Option<&str>) -> Result<Accepted, String> {
+        let typed = typed.map(str::to_owned);
+        self.order(Command::Approve { incident: 1, fingerprint: fingerprint.into(), typed })
+    }
+
+    fn later(&mut self, seconds: i64) -> &mut Self {
+        self.now += TimeDelta::seconds(seconds);
+        self
+    }
+
+    /// An incident that is open and not looked into, as if found in the store.
+    fn opened() -> Self {
+        let mut story = Self::new();
+        story.open();
+        story
+    }
+
+    fn open(&mut self) {
+        let incident = incident(self.now);
+        let finding = finding(FindingKind::MemoryPressure, self.now);
+        let event = Event {
+            seq: self.world.ledger.seq + 1,
+            at: self.now,
+            incident: Some(incident.id),
+            target: Some(REDIS),
+            actor: "detector".into(),
+            body: EventBody::IncidentOpened { incident: Box::new(incident), finding },
+        };
+        self.world.ledger.apply(&event);
+        self.log.push(event);
+        self.say(Input::Started { version: "t".into(), holder: "t".into() });
+    }
+
+    /// The same, with a proposal of `risk` waiting.
+    fn proposed(risk: Risk) -> Self {
+        let mut story = Self::opened();
+        story.propose(risk);
+        story
+    }
+
+    fn propose(&mut self, risk: Risk) {
+        let (incident, execution, revision) = self.thinking();
+        let result = investigation(risk);
+        self.say(Input::Diagnosed { incident, execution, revision, result });
+    }
+
+    fn thinking(&self) -> (IncidentId, ExecutionId, u32) {
+        let incident = self.incident();
+        let active = incident.active_execution().expect("an execution is active");
+        assert_eq!(active.state, ExecutionState::Thinking);
+        (incident.id, active.id, active.revision)
+    }
+
+    fn ready(&mut self) {
+        let (incident, execution) = self.active();
+        let step = self.incident().active_execution().unwrap().steps.len();
+        self.say(Input::Rechecked { incident, execution, step, result: Ok(Prepared::default()) });
+    }
+
+    fn ran(&mut self, ok: bool) {
+        let (incident, execution) = self.active();
+        let step = self.incident().active_execution().unwrap().steps.len() - 1;
+        let (output, health) = (Output::default(), Health::Score(90));
+        self.say(Input::StepFinished { incident, execution, step, ok, output, health });
+    }
+
+    fn measured(&mut self, passed: Option<bool>) {
+        let (incident, execution) = self.active();
+        let check = Check { name: "it writes".into(), passed, detail: "as measured".into() };
+        let verification = Verification {
+            checks: vec![check],
+            rounds: 3,
+            held_ms: 10_000,
+            health_after: Health::Score(90),
+            symptom_free_after_ms: Some(40),
+        };
+        self.say(Input::Verified { incident, execution, verification });
+    }
+
+    fn active(&self) -> (IncidentId, ExecutionId) {
+        let incident = self.incident();
+        (incident.id, incident.active_execution().expect("an execution is active").id)
+    }
+
+    fn incident(&self) -> &Incident {
+        self.world.ledger.by_number(1).expect("the incident is there")
+    }
+
+    fn state(&self) -> Option<ExecutionState> {
+        self.incident().executions.last().map(|execution| execution.state)
+    }
+
+    fn fingerprint(&self) -> String {
+        let proposal = self.incident().active_execution().and_then(|e| e.proposal.as_ref());
+        proposal.expect("a proposal waits").fingerprint.0.clone()
+    }
+
+    fn count(&self, kind: &str) -> usize {
+        self.log.iter().filter(|event| event.body.kind() == kind).count()
+    }
+
+    fn statuses(&self) -> Vec<&'static str> {
+        let mut all = vec!["triage"];
+        for event in &self.log {
+            match &event.body {
+                EventBody::StatusChanged { to, .. } => all.push(to.as_str()),
+                EventBody::IncidentResolved { .. } => all.push("resolved"),
+                EventBody::IncidentFailed { .. } => all.push("failed"),
+                _ => {}
+            }
+        }
+        all
+    }
+
+    /// A new engine that knows only the log.
+    fn after_crash(&self) -> Self {
+        let mut ledger = Ledger::default();
+        for event in &self.log {
+            ledger.apply(event);
+        }
+        assert_eq!(ledger, self.world.ledger, "the log gives the same ledger");
+        let mut next = Self::with(ledger, self.world.policy.clone());
+        next.now = self.now;
+        next.log.clone_from(&self.log);
+        next.say(Input::Started { version: "t".into(), holder: "t2".into() });
+        next
+    }
+}
+
+fn finding(kind: FindingKind, at: DateTime<Utc>) -> Finding {
+    let sentence = "memory is 95 % full".into();
+    Finding { kind, severity: Severity::High, sentence, error_lines: vec![], since: at }
+}
+
+fn incident(at: DateTime<Utc>) -> Incident {
+    Incident {
+        id: IncidentId(Ids::seeded(99).next(at)),
+        number: 1,
+        revision: 1,
+        target: REDIS,
+        finding: FindingKind::MemoryPressure,
+        status: Status::Triage,
+        severity: Severity::High,
+        message: "memory is 95 % full".into(),
+        source: "detector".into(),
+        team: None,
+        notes: vec![],
+        error_logs: vec![],
+        metrics: BTreeMap::new(),
+        incident_type: IncidentType::Drill,
+        remediation: RemediationMode::Approval,
+        health_at_open: Health::Score(5),
+        health_before: Some(100),
+        occurrences: 1,
+        first_bad_at: at,
+        opened_at: at,
+        last_seen: at,
+        updated_at: at,
+        acknowledged_at: None,
+        resolved_at: None,
+        health_at_end: None,
+        failure_reason: None,
+        diagnosis: None,
+        executions: vec![],
+        tried: vec![],
+        attempts_from: 0,
+    }
+}
+
+fn investigation(risk: Risk) -> Investigation {
+    investigation_of(&[("unlink_keys", risk)])
+}
+
+fn investigation_of(actions: &[(&'static str, Risk)]) -> Investigation {
+    let cause = CauseId::of("leak-oom");
+    let judged = JudgedCause {
+        cause: cause.clone(),
+        grade: Grade::Confirmed,
+        because: "one prefix grows".into(),
+        evidence: vec!["e1".into()],
+        missing: None,
+    };
+    let steps = actions.iter().map(|(name, risk)| ProposedStep {
+        action: ActionId::of(name),
+        args: Args::new(),
+        risk: *risk,
+        preview: Preview { commands: vec![format!("redis-cli {name}")], ..Preview::default() },
+        undo: Undo::Exact("put the keys back".into()),
+        verify: "writes work".into(),
+    });
+    let draft = Draft {
+        cause,
+        steps: steps.collect(),
+        why: "it leaks".into(),
+        effect: "memory falls".into(),
+        if_not: "writes stay refused".into(),
+        target_identity: "abc@1".into(),
+    };
+    let diagnosis = Diagnosis { causes: vec![judged], evidence: vec![], summary: "a leak".into() };
+    Investigation { agent: "playbook".into(), diagnosis, plan: Ok(draft) }
+}
+
+#[test]
+fn the_whole_path_from_finding_to_resolved() {
+    let mut story = Story::opened();
+    assert!(matches!(story.effects[..], [Effect::Investigate { .. }]));
+    story.propose(Risk::High);
+    assert!(story.effects.is_empty(), "nothing runs without a decision: {:?}", story.effects);
+    let print = story.fingerprint();
+    story.approve(&print[..6], Some("redis-test")).unwrap();
+    assert!(matches!(story.effects[..], [Effect::Recheck { step: 0, .. }]));
+    story.ready();
+    assert!(matches!(story.effects[..], [Effect::Run { step: 0, .. }]));
+    story.ran(true);
+    assert!(matches!(story.effects[..], [Effect::Verify { .. }]));
+    story.measured(Some(true));
+    assert_eq!(story.state(), Some(ExecutionState::Completed));
+    assert_eq!(story.statuses(), ["triage", "investigating", "fixing", "resolved"]);
+    assert_eq!(story.incident().executions.len(), 1);
+    assert_eq!(story.incident().tried[0].outcome, "worked");
+}
+
+#[test]
+fn an_approval_is_refused_with_the_reason() {
+    let cases: &[(&str, &dyn Fn(&mut Story) -> Result<Accepted, String>, &str)] = &[
+        ("wrong fingerprint", &|s| s.approve("000000", Some("redis-test")), "names no proposal"),
+        ("too short", &|s| { let p = s.fingerprint(); s.approve(&p[..5], Some("redis-test")) }, "names no proposal"),
+        ("not typed", &|s| { let p = s.fingerprint(); s.approve(&p, None) }, "nothing was typed"),
+        ("mistyped", &|s| { let p = s.fingerprint(); s.approve(&p, Some("Redis-test")) }, "`Redis-test` was typed"),
+        ("late", &|s| { let p = s.fingerprint(); s.later(300).approve(&p, Some("redis-test")) }, "expired"),
+        ("another incident", &|s| s.order(Command::Approve { incident: 7, fingerprint: "abcdef".into(), typed: None }), "INC-0007 is not open"),
+    ];
+    for (name, act, reason) in cases {
+        let mut story = Story::proposed(Risk::High);
+        let refused = act(&mut story).expect_err(name);
+        assert!(refused.contains(reason), "{name}: {refused}");
+        assert!(story.effects.is_empty(), "{name}: {:?}", story.effects);
+        assert_eq!(story.count("action_started"), 0, "{name}");
+    }
+}
+
+#[test]
+fn two_approvals_run_it_once() {
+    let mut story = Story::proposed(Risk::Low);
+    let print = story.fingerprint();
+    story.approve(&print, None).unwrap();
+    let refused = story.approve(&print, None).unwrap_err();
+    assert!(refused.contains("decided already"), "{refused}");
+    assert!(story.effects.is_empty());
+    story.ready();
+    let refused = story.approve(&print, None).unwrap_err();
+    assert!(refused.contains("decided already"), "{refused}");
+    assert_eq!(story.count("action_started"), 1);
+    assert_eq!(story.count("decision_refused"), 2);
+}
+
+#[test]
+fn an_approval_after_the_end_is_refused() {
+    let mut story = Story::proposed(Risk::Low);
+    let print = story.fingerprint();
+    story.approve(&print, None).unwrap();
+    story.ready();
+    story.ran(true);
+    story.measured(Some(true));
+    assert!(story.approve(&print, None).unwrap_err().contains("is resolved"));
+}
+
+#[test]
+fn a_later_stage_of_the_problem_voids_the_proposal() {
+    let mut story = Story::proposed(Risk::Low);
+    let old = story.fingerprint();
+    for _ in 0..2 {
+        story.now += TimeDelta::milliseconds(250);
+        let sample = refused_write(story.now);
+        story.say(Input::Sampled { target: REDIS, sample });
+    }
+    assert_eq!(story.incident().finding, FindingKind::WritesRefused);
+    assert_eq!(story.state(), Some(ExecutionState::Thinking));
+    let superseded = |event: &Event| {
+        matches!(&event.body, EventBody::Decided { approval, .. } if matches!(approval.decision, Decision::Superseded { .. }))
+    };
+    assert!(story.log.iter().any(superseded));
+    assert!(story.approve(&old, None).is_err());
+    story.propose(Risk::Low);
+    assert_ne!(story.fingerprint(), old, "another revision is another fingerprint");
+    let refused = story.approve(&old, None).unwrap_err();
+    assert!(refused.contains("an older proposal") || refused.contains("names no proposal"), "{refused}");
+    assert_eq!(story.incident().executions.len(), 1, "the same execution looks again");
+}
+
+fn refused_write(at: DateTime<Utc>) -> Sample {
+    let text = "OOM command not allowed when used memory > 'maxmemory'.";
+    let readings = BTreeMap::from([
+        (reading::USED_MEMORY_BYTES.to_owned(), 52_400_000.0),
+        (reading::MAXMEMORY_BYTES.to_owned(), 52_428_800.0),
+        (reading::REFUSES_WHEN_FULL.to_owned(), 1.0),
+    ]);
+    Sample {
+        at,
+        origin: Origin::Held,
+        took_ms: 0.4,
+        connect: Answer::Ok,
+        read: Answer::Ok,
+        write: Answer::Error { code: "OOM".into(), text: text.into() },
+        readings,
+    }
+}
+
+#[test]
+fn nobody_decides_and_nothing_runs() {
+    let mut story = Story::proposed(Risk::Low);
+    story.later(299).say(Input::Tick);
+    assert_eq!(story.state(), Some(ExecutionState::AwaitingApproval));
+    story.later(1).say(Input::Tick);
+    assert_eq!(story.state(), Some(ExecutionState::Cancelled));
+    assert_eq!(story.incident().status, Status::Failed);
+    let decision = story.incident().executions[0].approval.as_ref().map(|a| a.decision.as_str());
+    assert_eq!(decision, Some("expired"));
+    assert_eq!(story.count("action_started"), 0);
+}
+
+#[test]
+fn a_denial_hands_over_and_a_retry_starts_fresh() {
+    let mut story = Story::proposed(Risk::High);
+    story.order(Command::Reject { incident: 1, fingerprint: None, reason: "too broad".into() }).unwrap();
+    assert_eq!(story.incident().status, Status::Failed);
+    assert!(story.incident().failure_reason.as_ref().unwrap().contains("denied by ops1: too broad"));
+    story.order(Command::Retry { incident: 1 }).unwrap();
+    assert!(matches!(story.effects[..], [Effect::Investigate { .. }]));
+    assert_eq!(story.incident().executions.len(), 2);
+}
+
+#[test]
+fn what_changed_since_the_preview_voids_the_approval() {
+    let mut story = Story::proposed(Risk::Low);
+    let print = story.fingerprint();
+    story.approve(&print, None).unwrap();
+    let (incident, execution) = story.active();
+    let result = Err("keys was 5 and is now 9".to_owned());
+    story.say(Input::Rechecked { incident, execution, step: 0, result });
+    assert_eq!(story.count("action_started"), 0);
+    assert_eq!(story.state(), Some(ExecutionState::Thinking));
+    assert!(story.approve(&print, None).is_err(), "a used approval does not come back");
+}
+
+#[test]
+fn a_fix_that_is_not_proven_is_taken_back_and_the_next_one_proposed() {
+    for passed in [Some(false), None] {
+        let mut story = Story::proposed(Risk::Low);
+        let print = story.fingerprint();
+        story.approve(&print, None).unwrap();
+        story.ready();
+        story.ran(true);
+        story.measured(passed);
+        let [Effect::Undo { incident, execution, .. }] = story.effects[..] else {
+            panic!("{passed:?}: {:?}", story.effects)
+        };
+        story.say(Input::Undone { incident, execution, ok: true, detail: "the keys are back".into() });
+        assert_eq!(story.incident().executions[0].state, ExecutionState::Failed);
+        assert!(story.incident().executions[0].rolled_back);
+        assert!(matches!(story.effects[..], [Effect::Investigate { .. }]));
+    }
+}
+
+#[test]
+fn nothing_measured_is_a_failed_proof() {
+    let nothing = Verification { checks: vec![], rounds: 5, ..Verification::default() };
+    assert!(!nothing.passed());
+    assert_eq!(nothing.failure().as_deref(), Some("nothing was measured"));
+}
+
+#[test]
+fn two_attempts_and_then_a_person() {
+    let mut story = Story::opened();
+    for action in ["unlink_keys", "clear_redis_cache"] {
+        let (incident, execution, revision) = story.thinking();
+        let result = investigation_of(&[(action, Risk::Low)]);
+        story.say(Input::Diagnosed { incident, execution, revision, result });
+        let print = story.fingerprint();
+        story.approve(&print, None).unwrap();
+        story.ready();
+        story.ran(true);
+        story.measured(Some(false));
+        let (incident, execution) = story.active();
+        story.say(Input::Undone { incident, execution, ok: true, detail: "back".into() });
+        story.later(60);
+    }
+    assert_eq!(story.incident().status, Status::Failed);
+    let reason = story.incident().failure_reason.clone().unwrap();
+    assert!(reason.contains("unlink_keys for leak-oom") && reason.contains("clear_redis_cache"), "{reason}");
+}
+
+#[test]
+fn the_same_remedy_is_not_tried_twice() {
+    let mut story = Story::proposed(Risk::Low);
+    let print = story.fingerprint();
+    story.approve(&print, None).unwrap();
+    story.ready();
+    story.ran(true);
+    story.measured(Some(false));
+    let (incident, execution) = story.active();
+    story.say(Input::Undone { incident, execution, ok: true, detail: "back".into() });
+    story.later(60);
+    story.propose(Risk::Low);
+    assert_eq!(story.incident().status, Status::Failed);
+    assert!(story.incident().failure_reason.as_ref().unwrap().contains("already tried"));
+}
+
+#[test]
+fn the_policy_decides_who_is_asked() {
+    let rule = |demand| Rule { name: "r".into(), demand: Some(demand), ..Rule::default() };
+    let cases = [
+        (Demand::Automatic, RemediationMode::Automatic, ExecutionState::Previewing),
+        (Demand::Automatic, RemediationMode::Approval, ExecutionState::AwaitingApproval),
+        (Demand::Approval, RemediationMode::Automatic, ExecutionState::AwaitingApproval),
+        (Demand::Typed, RemediationMode::Automatic, ExecutionState::AwaitingApproval),
+        (Demand::Forbidden, RemediationMode::Automatic, ExecutionState::Cancelled),
+    ];
+    for (demand, mode, expected) in cases {
+        let policy = Policy { rules: vec![rule(demand)], version: "v".into() };
+        let mut story = Story::with(Ledger::default(), policy);
+        story.open();
+        let id = story.incident().id;
+        story.world.ledger.incidents.get_mut(&id).unwrap().remediation = mode;
+        story.propose(Risk::Low);
+        assert_eq!(story.state(), Some(expected), "{demand:?} in mode {mode:?}");
+    }
+}
+
+#[test]
+fn advisory_mode_approves_nothing() {
+    let mut story = Story::proposed(Risk::Low);
+    let id = story.incident().id;
+    story.world.ledger.incidents.get_mut(&id).unwrap().remediation = RemediationMode::Advisory;
+    let print = story.fingerprint();
+    assert!(story.approve(&print, None).unwrap_err().contains("advisory"));
+}
+
+#[test]
+fn what_is_hard_to_take_back_waits_for_the_store() {
+    let mut story = Story::proposed(Risk::High);
+    story.say(Input::StoreLost { reason: "gone".into() });
+    let print = story.fingerprint();
+    assert!(story.approve(&print, Some("redis-test")).unwrap_err().contains("the store is away"));
+    story.say(Input::StoreReturned { merged: 3 });
+    story.approve(&print, Some("redis-test")).unwrap();
+}
+
+#[test]
+fn a_crash_at_every_phase_repeats_nothing_and_ends() {
+    // Thinking: looks again in the same execution.
+    let next = Story::opened().after_crash();
+    assert!(matches!(next.effects[..], [Effect::Investigate { .. }]));
+    assert_eq!(next.incident().executions.len(), 1);
+
+    // Awaiting approval: the proposal still waits, unchanged.
+    let story = Story::proposed(Risk::Low);
+    let print = story.fingerprint();
+    let mut next = story.after_crash();
+    assert!(next.effects.is_empty());
+    next.approve(&print, None).unwrap();
+
+    // Approved, nothing begun: checked again first; too late, it is void.
+    let mut story = Story::proposed(Risk::Low);
+    let print = story.fingerprint();
+    story.approve(&print, None).unwrap();
+    assert!(matches!(story.after_crash().effects[..], [Effect::Recheck { .. }]));
+    story.later(301);
+    assert!(matches!(story.after_crash().effects[..], [Effect::Cancel { .. }, Effect::Investigate { .. }]));
+
+    // Executing: measured, never run again.
+    let mut story = Story::proposed(Risk::Low);
+    let print = story.fingerprint();
+    story.approve(&print, None).unwrap();
+    story.ready();
+    let mut next = story.after_crash();
+    assert!(matches!(next.effects[..], [Effect::Verify { .. }]), "{:?}", next.effects);
+    next.measured(Some(true));
+    assert_eq!(next.incident().status, Status::Resolved);
+    assert_eq!(next.count("action_started"), 1);
+
+    // Verifying: measured again.
+    let mut story = Story::proposed(Risk::Low);
+    let print = story.fingerprint();
+    story.approve(&print, None).unwrap();
+    story.ready();
+    story.ran(true);
+    let mut next = story.after_crash();
+    assert!(matches!(next.effects[..], [Effect::Verify { .. }]));
+    next.measured(Some(true));
+    assert_eq!(next.incident().status, Status::Resolved);
+}
+
+#[test]
+fn work_without_an_end_is_given_up() {
+    let mut story = Story::opened();
+    story.later(61).say(Input::Tick);
+    assert_eq!(story.incident().status, Status::Failed);
+    assert!(matches!(story.effects[..], [Effect::Cancel { .. }, Effect::Report { .. }]));
+}
+
+#[test]
+fn only_a_healthy_lab_target_is_broken_and_only_once() {
+    let inject = |target: TargetId| Input::Inject {
+        actor: "ops1".into(),
+        fault: FaultId::of("leak-oom"),
+        target,
+        params: BTreeMap::new(),
+        ttl: TimeDelta::seconds(120),
+        undo: vec![],
+    };
+    let mut story = Story::new();
+    let refused = |reply: Option<Result<Accepted, Refused>>| reply.unwrap().unwrap_err().reason;
+    assert!(refused(story.say(inject(TargetId::of("elsewhere")))).contains("not watched"));
+    assert!(refused(story.say(inject(REDIS))).contains("not healthy"), "nothing measured is not healthy");
+    make_healthy(&mut story);
+    assert!(story.say(inject(REDIS)).unwrap().is_ok());
+    assert!(matches!(story.effects[..], [Effect::Inject { .. }]));
+    assert!(refused(story.say(inject(REDIS))).contains("f-1 (leak-oom) is still on redis-test"));
+
+    let mut real = Story::new();
+    real.world.watches.get_mut(&REDIS).unwrap().window.target.lab = None;
+    make_healthy(&mut real);
+    assert!(refused(real.say(inject(REDIS))).contains("only the lab may be broken"));
+    assert!(real.effects.is_empty());
+}
+
+fn make_healthy(story: &mut Story) {
+    for origin in [Origin::Held, Origin::Fresh] {
+        let mut sample = refused_write(story.now);
+        sample.origin = origin;
+        sample.write = Answer::Ok;
+        sample.readings.insert(reading::USED_MEMORY_BYTES.into(), 1_000_000.0);
+        story.say(Input::Sampled { target: REDIS, sample });
+    }
+}
+
+#[test]
+fn an_injection_that_outlives_its_deadline_is_reverted_by_the_engine() {
+    let mut story = Story::new();
+    make_healthy(&mut story);
+    story.say(Input::Inject {
+        actor: "ops1".into(),
+        fault: FaultId::of("idle-leak"),
+        target: REDIS,
+        params: BTreeMap::new(),
+        ttl: TimeDelta::seconds(30),
+        undo: vec![],
+    });
+    story.later(34).say(Input::Tick);
+    assert!(story.effects.is_empty(), "the watchdog has its grace");
+    story.later(2).say(Input::Tick);
+    assert!(matches!(story.effects[..], [Effect::Revert { .. }]));
+    story.later(1).say(Input::Tick);
+    assert!(story.effects.is_empty(), "once is enough");
+    let injection = story.world.ledger.injections.values().next().unwrap().id;
+    let state = InjectionState::Reverted { at: story.now, by: "engine".into(), left_over: vec![] };
+    story.say(Input::InjectionMoved { injection, state });
+    let overdue = story.after_crash();
+    assert!(overdue.effects.is_empty(), "a reverted injection is left alone");
+}
