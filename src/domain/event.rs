@@ -298,3 +298,68 @@ fn without_nul(value: Value) -> Value {
         other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => other,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(text: &str) -> Event {
+        Event {
+            seq: 0,
+            at: DateTime::from_timestamp_micros(1_800_000_000_123_456).unwrap(),
+            incident: None,
+            target: Some(TargetId::of("redis-test")),
+            actor: "ops1".into(),
+            body: EventBody::IncidentNoted { text: text.into() },
+        }
+    }
+
+    #[test]
+    fn a_chain_continues_from_its_head() {
+        let first = event("one").seal(&Head::genesis());
+        let second = event("two").seal(&first.head());
+        assert_eq!((first.event.seq, second.event.seq), (1, 2));
+        assert_eq!(second.prev_hash, first.hash);
+        assert_eq!(second.raw().expected_hash(), second.hash);
+        assert_eq!(second.raw().event().unwrap(), second.event);
+    }
+
+    #[test]
+    fn a_change_to_any_column_shows() {
+        let sealed = event("one").seal(&Head::genesis());
+        let changes: [&dyn Fn(&mut RawEvent); 7] = [
+            &|raw| raw.seq = 2,
+            &|raw| raw.at += chrono::TimeDelta::microseconds(1),
+            &|raw| raw.kind = "phase".into(),
+            &|raw| raw.incident = Some(Uuid::nil()),
+            &|raw| raw.target = None,
+            &|raw| raw.actor = "ops2".into(),
+            &|raw| raw.body = serde_json::json!({"kind": "incident_noted", "text": "other"}),
+        ];
+        for (n, change) in changes.iter().enumerate() {
+            let mut raw = sealed.raw();
+            change(&mut raw);
+            assert_ne!(raw.expected_hash(), sealed.hash, "change {n}");
+        }
+    }
+
+    #[test]
+    fn the_order_of_keys_in_the_body_does_not_matter() {
+        let mut raw = event("one").seal(&Head::genesis()).raw();
+        raw.body = serde_json::from_str(r#"{"text":"one","kind":"incident_noted"}"#).unwrap();
+        assert_eq!(raw.expected_hash(), raw.hash);
+    }
+
+    #[test]
+    fn text_that_a_store_cannot_hold_is_replaced_before_it_is_hashed() {
+        let sealed = event("a\0b").seal(&Head::genesis());
+        assert_eq!(sealed.raw().body["text"], "a\u{fffd}b");
+        assert_eq!(sealed.raw().expected_hash(), sealed.hash);
+    }
+
+    #[test]
+    fn the_kind_is_the_name_that_serde_writes() {
+        let body = EventBody::EngineStopped { reason: "done".into() };
+        assert_eq!(serde_json::to_value(&body).unwrap()["kind"], body.kind());
+    }
+}

@@ -137,3 +137,31 @@ pub enum Verdict {
     /// Cannot tell; opens nothing and closes nothing.
     Inconclusive(&'static str),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stages_are_ordered_within_a_family_only() {
+        use FindingKind::{
+            ClientsRefused, ConnectionPressure, MemoryPressure, ServerDown, ServerHung, WritesRefused,
+        };
+        assert!(WritesRefused.is_stronger_than(MemoryPressure));
+        assert!(ClientsRefused.is_stronger_than(ConnectionPressure));
+        assert!(ServerDown.is_stronger_than(ServerHung));
+        assert!(!WritesRefused.is_stronger_than(ConnectionPressure));
+        for a in FindingKind::ALL {
+            for b in FindingKind::ALL {
+                assert!(!(a.is_stronger_than(b) && b.is_stronger_than(a)), "{a:?} {b:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_kind_reads_as_it_is_stored() {
+        for kind in FindingKind::ALL {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
+        }
+    }
+}

@@ -189,3 +189,21 @@ impl Incident {
         self.executions.last().filter(|execution| !execution.state.is_over())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_leaves_resolved_and_everything_can_reach_an_end() {
+        for status in Status::ALL {
+            assert!(!Status::Resolved.may_become(status));
+            assert!(!status.may_become(status), "{status:?} to itself is no change");
+            if status != Status::Resolved {
+                assert!(status.may_become(Status::Resolved), "{status:?}");
+            }
+        }
+        assert!(Status::Failed.may_become(Status::Investigating));
+        assert!(!Status::Triage.may_become(Status::Fixing));
+    }
+}

@@ -146,3 +146,83 @@ fn default_ruling(risk: Risk) -> Ruling {
 pub fn typed_name_is_missing(proposal: &Proposal, typed: Option<&str>) -> bool {
     proposal.ruling.demand == Demand::Typed && typed != Some(proposal.target.as_str())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn case(action: &'static str, risk: Risk) -> Example {
+        Example { action: ActionId::of(action), target: TargetId::of("redis-test"), profile: Profile::Lab, risk }
+    }
+
+    fn rule(name: &str, demand: Demand) -> Rule {
+        Rule { name: name.into(), demand: Some(demand), ..Rule::default() }
+    }
+
+    #[test]
+    fn without_rules_every_change_is_approved_and_above_low_risk_typed() {
+        let policy = Policy::default();
+        for (risk, demand) in [
+            (Risk::Low, Demand::Approval),
+            (Risk::Medium, Demand::Typed),
+            (Risk::High, Demand::Typed),
+            (Risk::Destructive, Demand::Typed),
+        ] {
+            assert_eq!(policy.rule_on_case(&case("unlink_keys", risk)).demand, demand, "{risk}");
+        }
+    }
+
+    #[test]
+    fn the_strictest_matching_rule_wins_whatever_the_order() {
+        let automatic = Rule { risk_up_to: Some(Risk::Low), ..rule("low runs", Demand::Automatic) };
+        let never = Rule { action: Some(ActionId::of("restart_redis")), ..rule("no restarts", Demand::Forbidden) };
+        for rules in [vec![automatic.clone(), never.clone()], vec![never, automatic]] {
+            let policy = Policy { rules, version: String::new() };
+            assert_eq!(policy.rule_on_case(&case("restart_redis", Risk::Low)).rule, "no restarts");
+            assert_eq!(policy.rule_on_case(&case("unpause_container", Risk::Low)).demand, Demand::Automatic);
+            assert_eq!(policy.rule_on_case(&case("unlink_keys", Risk::High)).demand, Demand::Typed);
+        }
+    }
+
+    #[test]
+    fn every_given_field_must_match() {
+        let rule = Rule {
+            target: Some(TargetId::of("redis-test")),
+            profile: Some(Profile::Lab),
+            risk_up_to: Some(Risk::Medium),
+            action: Some(ActionId::of("unlink_keys")),
+            ..rule("narrow", Demand::Automatic)
+        };
+        assert!(rule.covers(&case("unlink_keys", Risk::Medium)));
+        assert!(!rule.covers(&case("unlink_keys", Risk::High)));
+        assert!(!rule.covers(&case("restart_redis", Risk::Low)));
+        assert!(!rule.covers(&Example { profile: Profile::Production, ..case("unlink_keys", Risk::Low) }));
+        assert!(!rule.covers(&Example { target: TargetId::of("cache"), ..case("unlink_keys", Risk::Low) }));
+    }
+
+    #[test]
+    fn an_example_that_does_not_hold_names_the_rule_and_the_case() {
+        let mut rule = Rule { risk_up_to: Some(Risk::Low), ..rule("low runs", Demand::Automatic) };
+        assert_eq!(rule.broken_example(), None);
+        rule.matches = vec![case("unlink_keys", Risk::High)];
+        let text = rule.broken_example().unwrap();
+        assert!(text.contains("`low runs` should match unlink_keys on redis-test at high risk"), "{text}");
+        rule.matches.clear();
+        rule.does_not_match = vec![case("unlink_keys", Risk::Low)];
+        assert!(rule.broken_example().unwrap().contains("should not match"));
+    }
+
+    #[test]
+    fn a_plan_without_actions_is_forbidden() {
+        let target = Target {
+            id: TargetId::of("t"),
+            engine: crate::domain::target::Engine::Redis,
+            profile: Profile::Lab,
+            lab: None,
+            has_runtime: false,
+            thresholds: crate::domain::target::Thresholds::default(),
+            verify_hold: std::time::Duration::ZERO,
+        };
+        assert_eq!(Policy::default().rule_on(&target, &[]).demand, Demand::Forbidden);
+    }
+}

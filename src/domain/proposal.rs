@@ -190,3 +190,83 @@ pub fn hex(bytes: &[u8]) -> String {
         text
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::Ids;
+
+    fn preview(scope: &[(&str, &str)], count: u64) -> Preview {
+        Preview {
+            commands: vec!["redis-cli UNLINK a".into()],
+            scope: scope.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+            consequences: vec![Consequence { what: "keys removed".into(), count }],
+            notes: vec![],
+        }
+    }
+
+    #[test]
+    fn another_scope_or_clearly_more_is_drift_and_less_is_not() {
+        let shown = preview(&[("prefix", "cart:")], 1_000);
+        let cases: &[(Preview, Option<&str>)] = &[
+            (preview(&[("prefix", "cart:")], 1_000), None),
+            (preview(&[("prefix", "cart:")], 10), None),
+            (preview(&[("prefix", "cart:")], 1_110), None),
+            (preview(&[("prefix", "cart:")], 1_111), Some("1111 keys removed, 1000 when it was shown")),
+            (preview(&[("prefix", "job:")], 1_000), Some("prefix was cart: and is now job:")),
+            (preview(&[], 1_000), Some("prefix was cart: and is now gone")),
+            (preview(&[("prefix", "cart:"), ("more", "x")], 1_000), None),
+        ];
+        for (now, expected) in cases {
+            assert_eq!(now.drift_from(&shown).as_deref(), *expected, "{now:?}");
+        }
+        let mut new_kind = shown.clone();
+        new_kind.consequences.push(Consequence { what: "sessions cut".into(), count: 11 });
+        assert!(new_kind.drift_from(&shown).is_some());
+    }
+
+    #[test]
+    fn the_fingerprint_is_bound_to_everything_the_person_saw() {
+        let at = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let mut ids = Ids::seeded(3);
+        let (incident, other) = (IncidentId(ids.next(at)), IncidentId(ids.next(at)));
+        let draft = Draft {
+            cause: CauseId::of("leak-oom"),
+            steps: vec![ProposedStep {
+                action: ActionId::of("unlink_keys"),
+                args: Args::from([("prefix".into(), "cart:".into())]),
+                risk: Risk::High,
+                preview: preview(&[("prefix", "cart:")], 5),
+                undo: Undo::Exact("put back".into()),
+                verify: "writes work".into(),
+            }],
+            why: "it leaks".into(),
+            effect: "memory falls".into(),
+            if_not: "writes stay refused".into(),
+            target_identity: "abc@1".into(),
+        };
+        let target = TargetId::of("redis-test");
+        let print = fingerprint(incident, 1, &target, &draft, "v1");
+        assert_eq!(print, fingerprint(incident, 1, &target, &draft.clone(), "v1"));
+        let changed = |change: &dyn Fn(&mut Draft)| {
+            let mut draft = draft.clone();
+            change(&mut draft);
+            fingerprint(incident, 1, &target, &draft, "v1")
+        };
+        let others = [
+            fingerprint(other, 1, &target, &draft, "v1"),
+            fingerprint(incident, 2, &target, &draft, "v1"),
+            fingerprint(incident, 1, &TargetId::of("cache"), &draft, "v1"),
+            fingerprint(incident, 1, &target, &draft, "v2"),
+            changed(&|d| d.target_identity = "abc@2".into()),
+            changed(&|d| d.steps[0].action = ActionId::of("clear_redis_cache")),
+            changed(&|d| { d.steps[0].args.insert("prefix".into(), "job:".into()); }),
+            changed(&|d| d.steps[0].preview.commands.push("redis-cli FLUSHALL".into())),
+            changed(&|d| d.steps[0].preview.consequences[0].count = 6),
+            changed(&|d| d.steps.clear()),
+        ];
+        for (n, other) in others.iter().enumerate() {
+            assert_ne!(*other, print, "case {n}");
+        }
+    }
+}

@@ -9,13 +9,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use simctl::domain::diagnosis::{Diagnosis, Grade, JudgedCause};
-use simctl::domain::effect::{
-    Command, Effect, Input, Investigation, Ordered, Prepared,
-};
+use simctl::domain::effect::{Command, Effect, Input, Investigation, Ordered, Prepared};
 use simctl::domain::event::{Event, EventBody};
 use simctl::domain::execution::{Check, ExecutionState, Output, Verification};
 use simctl::domain::health::Health;
-use simctl::domain::ids::{ActionId, CauseId, ExecutionId, FaultId, IncidentId, Ids, TargetId};
+use simctl::domain::ids::{ActionId, CauseId, ExecutionId, FaultId, Ids, IncidentId, TargetId};
 use simctl::domain::incident::{Incident, Status};
 use simctl::domain::injection::InjectionState;
 use simctl::domain::ledger::{Ledger, Limits};
@@ -88,8 +86,17 @@ impl Sim {
         let mut rng = StdRng::seed_from_u64(seed);
         let world = world(Ledger::default(), rng.random_bool(0.3));
         let now = DateTime::from_timestamp(1_800_000_000, 0).expect("a valid time");
-        let mut sim =
-            Self { seed, rng, world, ids: Ids::seeded(seed), now, log: Vec::new(), pending: Vec::new(), broken: false, quiet: false };
+        let mut sim = Self {
+            seed,
+            rng,
+            world,
+            ids: Ids::seeded(seed),
+            now,
+            log: Vec::new(),
+            pending: Vec::new(),
+            broken: false,
+            quiet: false,
+        };
         sim.feed(Input::Started { version: "test".into(), holder: "sim".into() });
         sim
     }
@@ -126,7 +133,9 @@ impl Sim {
             19..=20 => self.restart(),
             21 => self.order_on_any(|incident| Command::Retry { incident }),
             22 => self.order_on_any(|incident| Command::Note { incident, text: "seen".into() }),
-            23 => self.order_on_any(|incident| Command::Resolve { incident, reason: "enough".into() }),
+            23 => {
+                self.order_on_any(|incident| Command::Resolve { incident, reason: "enough".into() })
+            }
             _ => {}
         }
     }
@@ -139,7 +148,9 @@ impl Sim {
         let Some((incident, fingerprint)) = waiting else { return };
         let typed = self.rng.random_bool(0.8).then(|| "redis-test".to_owned());
         match self.rng.random_range(0..10u32) {
-            0 => self.order(Command::Approve { incident, fingerprint: "000000000000".into(), typed }),
+            0 => {
+                self.order(Command::Approve { incident, fingerprint: "000000000000".into(), typed })
+            }
             1 => self.order(Command::Reject { incident, fingerprint: None, reason: "no".into() }),
             _ => self.order(Command::Approve { incident, fingerprint, typed }),
         }
@@ -186,14 +197,17 @@ impl Sim {
     }
 
     fn deliver(&mut self) {
-        let (due, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.pending).into_iter().partition(|(at, _, _)| *at <= self.now);
+        let (due, rest): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.pending).into_iter().partition(|(at, _, _)| *at <= self.now);
         self.pending = rest;
         for (_, _, input) in due {
             if let Input::InjectionMoved { state, .. } = &input {
                 match state {
                     InjectionState::Active { .. } => self.broken = true,
                     InjectionState::Reverted { .. } => self.broken = false,
-                    InjectionState::Starting | InjectionState::DidNotTake { .. } | InjectionState::Reverting => {}
+                    InjectionState::Starting
+                    | InjectionState::DidNotTake { .. }
+                    | InjectionState::Reverting => {}
                 }
             }
             self.feed(input);
@@ -207,18 +221,35 @@ impl Sim {
 
     fn perform(&mut self, effect: Effect) {
         match effect {
-            Effect::Confirm { .. } | Effect::Probe { .. } | Effect::Adopt { .. } | Effect::Report { .. } => {}
-            Effect::Cancel { execution } => self.pending.retain(|(_, of, _)| *of != Some(execution)),
+            Effect::Confirm { .. }
+            | Effect::Probe { .. }
+            | Effect::Adopt { .. }
+            | Effect::Report { .. } => {}
+            Effect::Cancel { execution } => {
+                self.pending.retain(|(_, of, _)| *of != Some(execution))
+            }
             Effect::Investigate { incident, execution, .. } => {
                 let (id, revision) = (incident.id, incident.revision);
                 let result = self.investigation();
                 if self.quiet || self.rng.random_bool(0.95) {
-                    self.later(Some(execution), 4_000, Input::Diagnosed { incident: id, execution, revision, result });
+                    self.later(
+                        Some(execution),
+                        4_000,
+                        Input::Diagnosed { incident: id, execution, revision, result },
+                    );
                 }
             }
             Effect::Recheck { incident, execution, step, .. } => {
-                let result = if self.rng.random_bool(0.9) { Ok(Prepared::default()) } else { Err("keys was 5 and is now 9".into()) };
-                self.later(Some(execution), 500, Input::Rechecked { incident, execution, step, result });
+                let result = if self.rng.random_bool(0.9) {
+                    Ok(Prepared::default())
+                } else {
+                    Err("keys was 5 and is now 9".into())
+                };
+                self.later(
+                    Some(execution),
+                    500,
+                    Input::Rechecked { incident, execution, step, result },
+                );
             }
             Effect::Run { incident, execution, step, .. } => {
                 self.assert_permitted(incident, execution);
@@ -228,33 +259,61 @@ impl Sim {
                 let ok = self.rng.random_bool(0.85);
                 let (output, health) = (Output::default(), Health::Score(50));
                 if self.rng.random_bool(0.97) {
-                    self.later(Some(execution), 3_000, Input::StepFinished { incident, execution, step, ok, output, health });
+                    self.later(
+                        Some(execution),
+                        3_000,
+                        Input::StepFinished { incident, execution, step, ok, output, health },
+                    );
                 }
             }
             Effect::Verify { incident, execution, .. } => {
                 let verification = self.verification();
                 if self.quiet || self.rng.random_bool(0.97) {
-                    self.later(Some(execution), 12_000, Input::Verified { incident, execution, verification });
+                    self.later(
+                        Some(execution),
+                        12_000,
+                        Input::Verified { incident, execution, verification },
+                    );
                 }
             }
             Effect::Undo { incident, execution, .. } => {
                 let ok = self.rng.random_bool(0.9);
                 if self.rng.random_bool(0.95) {
-                    self.later(Some(execution), 2_000, Input::Undone { incident, execution, ok, detail: "put back".into() });
+                    self.later(
+                        Some(execution),
+                        2_000,
+                        Input::Undone { incident, execution, ok, detail: "put back".into() },
+                    );
                 }
             }
             Effect::Inject { injection } => {
                 let took_at = self.now;
                 let active = InjectionState::Active { took_at, symptom: "OOM".into() };
-                self.later(None, 2_000, Input::InjectionMoved { injection: injection.id, state: active });
+                self.later(
+                    None,
+                    2_000,
+                    Input::InjectionMoved { injection: injection.id, state: active },
+                );
                 // The watchdog keeps the deadline, but for the times it dies.
                 if self.rng.random_bool(0.8) {
-                    let state = InjectionState::Reverted { at: injection.deadline, by: "watchdog".into(), left_over: vec![] };
-                    self.pending.push((injection.deadline, None, Input::InjectionMoved { injection: injection.id, state }));
+                    let state = InjectionState::Reverted {
+                        at: injection.deadline,
+                        by: "watchdog".into(),
+                        left_over: vec![],
+                    };
+                    self.pending.push((
+                        injection.deadline,
+                        None,
+                        Input::InjectionMoved { injection: injection.id, state },
+                    ));
                 }
             }
             Effect::Revert { injection } => {
-                let state = InjectionState::Reverted { at: self.now, by: "engine".into(), left_over: vec![] };
+                let state = InjectionState::Reverted {
+                    at: self.now,
+                    by: "engine".into(),
+                    left_over: vec![],
+                };
                 self.later(None, 1_000, Input::InjectionMoved { injection: injection.id, state });
             }
         }
@@ -282,34 +341,74 @@ impl Sim {
 
     fn investigation(&mut self) -> Investigation {
         let cause = CauseId::of("leak-oom");
-        let judged = JudgedCause { cause: cause.clone(), grade: Grade::Confirmed, because: "it is".into(), evidence: vec![], missing: None };
-        let diagnosis = Diagnosis { causes: vec![judged], evidence: vec![], summary: "a leak".into() };
-        let plan = if self.rng.random_bool(0.9) { Ok(self.draft(cause)) } else { Err("nothing known fits".into()) };
+        let judged = JudgedCause {
+            cause: cause.clone(),
+            grade: Grade::Confirmed,
+            because: "it is".into(),
+            evidence: vec![],
+            missing: None,
+        };
+        let diagnosis =
+            Diagnosis { causes: vec![judged], evidence: vec![], summary: "a leak".into() };
+        let plan = if self.rng.random_bool(0.9) {
+            Ok(self.draft(cause))
+        } else {
+            Err("nothing known fits".into())
+        };
         Investigation { agent: "playbook".into(), diagnosis, plan }
     }
 
     fn draft(&mut self, cause: CauseId) -> Draft {
-        const ACTIONS: [&str; 4] = ["kill_redis_clients", "unlink_keys", "restart_redis", "clear_redis_cache"];
+        const ACTIONS: [&str; 4] =
+            ["kill_redis_clients", "unlink_keys", "restart_redis", "clear_redis_cache"];
         let steps = (0..self.rng.random_range(1..=2usize)).map(|_| {
             let risk = Risk::ALL[self.rng.random_range(0..Risk::ALL.len())];
-            let undo = if self.rng.random_bool(0.5) { Undo::Exact("put back".into()) } else { Undo::Impossible };
+            let undo = if self.rng.random_bool(0.5) {
+                Undo::Exact("put back".into())
+            } else {
+                Undo::Impossible
+            };
             let preview = Preview { commands: vec!["redis-cli PING".into()], ..Preview::default() };
             let action = ActionId::of(ACTIONS[self.rng.random_range(0..ACTIONS.len())]);
-            ProposedStep { action, args: Args::new(), risk, preview, undo, verify: "writes work".into() }
+            ProposedStep {
+                action,
+                args: Args::new(),
+                risk,
+                preview,
+                undo,
+                verify: "writes work".into(),
+            }
         });
         let steps = steps.collect();
-        Draft { cause, steps, why: "why".into(), effect: "effect".into(), if_not: "if not".into(), target_identity: "id".into() }
+        Draft {
+            cause,
+            steps,
+            why: "why".into(),
+            effect: "effect".into(),
+            if_not: "if not".into(),
+            target_identity: "id".into(),
+        }
     }
 
     fn verification(&self) -> Verification {
-        let check = Check { name: "it writes".into(), passed: Some(!self.broken), detail: String::new() };
+        let check =
+            Check { name: "it writes".into(), passed: Some(!self.broken), detail: String::new() };
         let health_after = Health::Score(if self.broken { 0 } else { 90 });
-        Verification { checks: vec![check], rounds: 5, held_ms: 10_000, health_after, symptom_free_after_ms: Some(50) }
+        Verification {
+            checks: vec![check],
+            rounds: 5,
+            held_ms: 10_000,
+            health_after,
+            symptom_free_after_ms: Some(50),
+        }
     }
 
     fn sample(&self, origin: Origin) -> Sample {
         let write = if self.broken {
-            Answer::Error { code: "OOM".into(), text: "OOM command not allowed when used memory > 'maxmemory'.".into() }
+            Answer::Error {
+                code: "OOM".into(),
+                text: "OOM command not allowed when used memory > 'maxmemory'.".into(),
+            }
         } else {
             Answer::Ok
         };
@@ -320,24 +419,41 @@ impl Sim {
             (reading::REFUSES_WHEN_FULL.to_owned(), 1.0),
         ]);
         let readings = if origin == Origin::Held { readings } else { BTreeMap::new() };
-        Sample { at: self.now, origin, took_ms: 0.5, connect: Answer::Ok, read: Answer::Ok, write, readings }
+        Sample {
+            at: self.now,
+            origin,
+            took_ms: 0.5,
+            connect: Answer::Ok,
+            read: Answer::Ok,
+            write,
+            readings,
+        }
     }
 
     fn check(&self) {
         let seed = self.seed;
         let mut open = BTreeSet::new();
         for incident in self.world.ledger.incidents.values().filter(|i| i.is_open()) {
-            assert!(open.insert((incident.target.clone(), incident.finding)), "seed {seed}: two open incidents of one kind");
+            assert!(
+                open.insert((incident.target.clone(), incident.finding)),
+                "seed {seed}: two open incidents of one kind"
+            );
             let active = incident.executions.iter().filter(|e| !e.state.is_over()).count();
             assert!(active <= 1, "seed {seed}: {active} active executions");
             assert!(incident.attempts() <= 2, "seed {seed}: {} attempts", incident.attempts());
         }
         let acting = self.world.ledger.incidents.values().filter_map(Incident::active_execution);
-        let acting = acting.filter(|e| matches!(e.state, ExecutionState::Executing | ExecutionState::Verifying)).count();
+        let acting = acting
+            .filter(|e| matches!(e.state, ExecutionState::Executing | ExecutionState::Verifying))
+            .count();
         assert!(acting <= 1, "seed {seed}: {acting} executions act on one target");
         for injection in self.world.ledger.injections.values().filter(|i| i.state.is_live()) {
             let late = self.now - injection.deadline;
-            assert!(late < TimeDelta::seconds(10), "seed {seed}: {} is {late} late", injection.name());
+            assert!(
+                late < TimeDelta::seconds(10),
+                "seed {seed}: {} is {late} late",
+                injection.name()
+            );
         }
     }
 
@@ -349,7 +465,13 @@ impl Sim {
         self.run(1_600);
         for incident in self.world.ledger.incidents.values() {
             let ended = matches!(incident.status, Status::Resolved | Status::Failed);
-            assert!(ended, "seed {}: {} is still {:?}", self.seed, incident.name(), incident.status);
+            assert!(
+                ended,
+                "seed {}: {} is still {:?}",
+                self.seed,
+                incident.name(),
+                incident.status
+            );
         }
         assert_eq!(replay(&self.log), self.world.ledger, "seed {}", self.seed);
         self.nothing_leaves_resolved();
@@ -361,9 +483,16 @@ impl Sim {
             let Some(id) = event.incident else { continue };
             let changes = matches!(
                 event.body,
-                EventBody::StatusChanged { .. } | EventBody::IncidentFailed { .. } | EventBody::IncidentResolved { .. }
+                EventBody::StatusChanged { .. }
+                    | EventBody::IncidentFailed { .. }
+                    | EventBody::IncidentResolved { .. }
             );
-            assert!(!(changes && resolved.contains(&id)), "seed {}: {:?} after the end", self.seed, event.body);
+            assert!(
+                !(changes && resolved.contains(&id)),
+                "seed {}: {:?} after the end",
+                self.seed,
+                event.body
+            );
             if matches!(event.body, EventBody::IncidentResolved { .. }) {
                 resolved.insert(id);
             }
