@@ -1,0 +1,140 @@
+//! Sessions that do nothing: leaked ones, and ones that left a transaction open.
+
+use crate::diagnose::Judge;
+use crate::diagnose::facts::{Facts, PgSession};
+use crate::diagnose::verdict::{Verdict, source};
+use crate::diagnose::words::{counted, name, seconds};
+use crate::domain::diagnosis::JudgedCause;
+
+use super::{FINDINGS, Group, Sessions, is_idle, is_idle_in_transaction, is_still, waits_for_lock};
+
+pub(crate) const IDLE_LEAK: Judge = Judge {
+    cause: "idle-leak",
+    title: "leaked idle connections",
+    about: "One application opens connections, uses them no more and does not close them, until others find \
+            no free slot.",
+    findings: FINDINGS,
+    judge: judge_idle,
+};
+
+pub(crate) const IDLE_IN_TRANSACTION: Judge = Judge {
+    cause: "idle-in-transaction",
+    title: "transactions left open",
+    about: "Sessions began a transaction and stopped: they keep their slots, and the locks they took.",
+    findings: FINDINGS,
+    judge: judge_idle_in_transaction,
+};
+
+const SOURCES: &[&str] = &[source::PG_SESSIONS, source::PG_LIMITS, source::CLIENT_VIEW];
+
+fn judge_idle(facts: &Facts) -> Option<JudgedCause> {
+    let sessions = Sessions::of(facts)?;
+    if !sessions.explain_it() {
+        return None;
+    }
+    let verdict = Verdict::on(facts, IDLE_LEAK.cause, SOURCES);
+    let (group, still) = largest(&sessions, is_still).unwrap_or_default();
+    if sessions.is_much(still.len()) {
+        let because = format!("{}; {}", sessions.used_words(), idle_words(group, &still));
+        return Some(verdict.confirmed_unless(because, missing(&sessions, still.len())));
+    }
+    let (group, idle) = largest(&sessions, is_idle)?;
+    (sessions.is_most(idle.len()) && idle.len() > 1).then(|| {
+        verdict.inconclusive(
+            format!(
+                "{}; {} of {} {} idle, but for less than a second",
+                sessions.used_words(),
+                idle.len(),
+                group_words(group),
+                if idle.len() == 1 { "is" } else { "are" }
+            ),
+            "the sessions a second later: a pool at work moves, a leak does not",
+        )
+    })
+}
+
+fn missing(sessions: &Sessions<'_>, still: usize) -> Option<String> {
+    if !sessions.is_most(still) {
+        return Some("what the other sessions do, which hold most of the slots".into());
+    }
+    let waiting = sessions.count(waits_for_lock);
+    (waiting > 0).then(|| {
+        format!("what the {} waiting for locks wait for", counted(waiting as u64, "session"))
+    })
+}
+
+fn judge_idle_in_transaction(facts: &Facts) -> Option<JudgedCause> {
+    let sessions = Sessions::of(facts)?;
+    let open: Vec<&PgSession> =
+        sessions.all().iter().filter(|session| is_idle_in_transaction(session)).collect();
+    if !sessions.is_much(open.len()) || !sessions.explain_it() {
+        return None;
+    }
+    let oldest = open.iter().filter_map(|s| s.xact_age_s).fold(0.0, f64::max);
+    let written = open.iter().filter(|session| session.has_written).count();
+    let because = format!(
+        "{}; {} idle in a transaction, the oldest for {}; {written} of them have written, so that ending \
+         them rolls work back",
+        sessions.used_words(),
+        counted(open.len() as u64, "session"),
+        seconds(oldest)
+    );
+    let missing = if !sessions.is_most(open.len()) {
+        Some("what the other sessions do, which hold most of the slots".into())
+    } else if oldest < super::STILL_S {
+        Some("the transactions a second later: are they still open and doing nothing?".into())
+    } else {
+        None
+    };
+    Some(Verdict::on(facts, IDLE_IN_TRANSACTION.cause, SOURCES).confirmed_unless(because, missing))
+}
+
+fn largest<'a>(
+    sessions: &Sessions<'a>,
+    is: impl Fn(&PgSession) -> bool,
+) -> Option<(Group<'a>, Vec<&'a PgSession>)> {
+    sessions.groups(is).into_iter().max_by_key(|(_, members)| members.len())
+}
+
+fn idle_words(group: Group<'_>, still: &[&PgSession]) -> String {
+    let ages = || still.iter().map(|session| session.state_age_s);
+    format!(
+        "{} of {} idle and untouched for {} to {}",
+        counted(still.len() as u64, "session"),
+        group_words(group),
+        seconds(ages().fold(f64::INFINITY, f64::min)),
+        seconds(ages().fold(0.0, f64::max))
+    )
+}
+
+fn group_words((application, client, user): Group<'_>) -> String {
+    let application = match application {
+        "" => "an application without a name".into(),
+        named => name(named),
+    };
+    format!("{application} (user {}, from {})", name(user), name(client))
+}
+
+/// The sessions that may be ended to cure the leak: the leaking program's, untouched long enough. Not those of
+/// a superuser, nor those that somebody counts on through an advisory lock, nor those that cannot be told from
+/// a later session with the same pid.
+pub(crate) fn leaking_sessions(facts: &Facts) -> Vec<&PgSession> {
+    let Some(sessions) = Sessions::of(facts) else { return Vec::new() };
+    let mut still = largest(&sessions, is_still).map(|(_, members)| members).unwrap_or_default();
+    still.retain(|session| {
+        !session.is_superuser && !session.holds_advisory_lock && session.backend_start.is_some()
+    });
+    still.sort_by(|a, b| b.state_age_s.total_cmp(&a.state_age_s));
+    still
+}
+
+/// Whether sessions of the program that may be leaking are too young to judge: another look in a second or two
+/// tells whether they move.
+pub(crate) fn worth_another_look(facts: &Facts) -> bool {
+    let Some(sessions) = Sessions::of(facts) else { return false };
+    let Some((_, idle)) = largest(&sessions, is_idle) else { return false };
+    sessions.explain_it()
+        && idle.len() > 1
+        && sessions.is_most(idle.len())
+        && idle.iter().any(|session| !is_still(session))
+}

@@ -1,0 +1,86 @@
+//! When nothing known fits: saying what was not seen and what a person should ask next.
+
+use crate::domain::finding::FindingKind;
+use crate::domain::unit::UnitStatus;
+
+use super::facts::Facts;
+use super::words;
+
+/// One sentence: nothing fits, what could not be observed, the next question.
+pub(super) fn summary(facts: &Facts) -> String {
+    let mut text = format!("no known cause fits {}", symptom(facts.finding));
+    if let Some(error) = last_error(facts) {
+        text = format!("{text} (a client got: {})", words::name(&error));
+    }
+    let unseen = unseen(facts);
+    if !unseen.is_empty() {
+        text = format!("{text}; not observed: {}", unseen.join(", "));
+    }
+    format!("{text}; next: {}", next_question(facts))
+}
+
+/// The symptom as a phrase.
+pub(crate) fn symptom(finding: FindingKind) -> &'static str {
+    match finding {
+        FindingKind::ServerDown => "a server that is down",
+        FindingKind::ServerHung => "a server that does not answer",
+        FindingKind::ClientsRefused => "refused clients",
+        FindingKind::WritesRefused => "refused writes",
+        FindingKind::ProbeFailing => "a failing probe",
+        FindingKind::MemoryPressure => "memory that is nearly full",
+        FindingKind::ConnectionPressure => "connection slots that are nearly used up",
+    }
+}
+
+fn last_error(facts: &Facts) -> Option<String> {
+    facts.samples.iter().rev().find_map(|sample| sample.first_bad()).map(|bad| bad.describe())
+}
+
+fn unseen(facts: &Facts) -> Vec<&'static str> {
+    let mut unseen = Vec::new();
+    if facts.unit.is_none() {
+        unseen.push("what it runs in");
+    }
+    match facts.finding {
+        FindingKind::WritesRefused | FindingKind::MemoryPressure => {
+            if facts.redis.is_none() {
+                unseen.push("the server's memory, clients and keys");
+            }
+        }
+        FindingKind::ConnectionPressure => {
+            if facts.postgres.is_none() {
+                unseen.push("its sessions");
+            }
+        }
+        FindingKind::ClientsRefused | FindingKind::ProbeFailing => {
+            if facts.postgres.is_none() && facts.redis.is_none() {
+                unseen.push("the server from inside");
+            }
+        }
+        FindingKind::ServerDown | FindingKind::ServerHung => {}
+    }
+    unseen
+}
+
+fn next_question(facts: &Facts) -> &'static str {
+    match (facts.finding, facts.unit.as_ref().map(|unit| unit.status)) {
+        (_, Some(UnitStatus::Absent)) => "why the container or process is not there at all",
+        (_, Some(UnitStatus::Restarting)) => {
+            "its log, because something makes it end again and again"
+        }
+        (FindingKind::ServerDown, Some(UnitStatus::Running)) => {
+            "whether a client inside gets an answer, and whether its network is attached"
+        }
+        (FindingKind::ServerHung, Some(UnitStatus::Running)) => {
+            "whether a client inside gets an answer; if not, whether its first process is stopped"
+        }
+        (FindingKind::ServerDown | FindingKind::ServerHung, _) => {
+            "whether the process runs, and its log"
+        }
+        (FindingKind::ClientsRefused, _) => "the server's log at the moment of a refusal",
+        (FindingKind::WritesRefused, _) => "the words of the refusal and the server's log",
+        (FindingKind::ProbeFailing, _) => "the words of the error and the server's log",
+        (FindingKind::MemoryPressure, _) => "what the memory is used for (MEMORY STATS)",
+        (FindingKind::ConnectionPressure, _) => "who holds the sessions and what they do",
+    }
+}

@@ -1,0 +1,79 @@
+//! Putting a judgement together: the grade, its sentence, and the evidence it rests on.
+
+use crate::domain::diagnosis::{Grade, JudgedCause};
+use crate::domain::ids::CauseId;
+
+use super::facts::Facts;
+
+/// How the sources of evidence begin; gatherers and judges agree on these.
+pub mod source {
+    pub const REDIS_INFO: &str = "redis INFO";
+    pub const REDIS_CONFIG: &str = "redis CONFIG GET";
+    pub const REDIS_CLIENTS: &str = "redis CLIENT LIST";
+    pub const REDIS_KEYS: &str = "redis SCAN";
+    pub const PG_SESSIONS: &str = "postgres sessions";
+    pub const PG_LIMITS: &str = "postgres limits";
+    pub const UNIT: &str = "unit inspect";
+    pub const CLIENT_VIEW: &str = "client's view";
+    pub const BASELINE: &str = "baseline";
+    pub const RUNTIME_EVENTS: &str = "runtime events";
+}
+
+/// A judgement about one cause, before it is graded.
+pub(super) struct Verdict<'a> {
+    facts: &'a Facts,
+    cause: &'static str,
+    sources: &'a [&'a str],
+}
+
+impl<'a> Verdict<'a> {
+    /// About `cause`, resting on the evidence of these sources as far as it was gathered.
+    pub(super) fn on(facts: &'a Facts, cause: &'static str, sources: &'a [&'a str]) -> Self {
+        Self { facts, cause, sources }
+    }
+
+    /// Observed, and so is what rules out its look-alikes.
+    pub(super) fn confirmed(&self, because: impl Into<String>) -> JudgedCause {
+        self.graded(Grade::Confirmed, because.into(), None)
+    }
+
+    /// Indirect; `missing` would settle it.
+    pub(super) fn likely(
+        &self,
+        because: impl Into<String>,
+        missing: impl Into<String>,
+    ) -> JudgedCause {
+        self.graded(Grade::Likely, because.into(), Some(missing.into()))
+    }
+
+    /// Cannot tell; `missing` is the cheapest next question.
+    pub(super) fn inconclusive(
+        &self,
+        because: impl Into<String>,
+        missing: impl Into<String>,
+    ) -> JudgedCause {
+        self.graded(Grade::Inconclusive, because.into(), Some(missing.into()))
+    }
+
+    /// Confirmed when nothing is missing, else likely.
+    pub(super) fn confirmed_unless(
+        &self,
+        because: impl Into<String>,
+        missing: Option<String>,
+    ) -> JudgedCause {
+        match missing {
+            None => self.confirmed(because),
+            Some(missing) => self.likely(because, missing),
+        }
+    }
+
+    fn graded(&self, grade: Grade, because: String, missing: Option<String>) -> JudgedCause {
+        let mut evidence: Vec<String> = Vec::new();
+        for id in self.sources.iter().filter_map(|source| self.facts.cite(source)) {
+            if !evidence.contains(&id) {
+                evidence.push(id);
+            }
+        }
+        JudgedCause { cause: CauseId::of(self.cause), grade, because, evidence, missing }
+    }
+}

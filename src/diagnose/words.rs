@@ -1,0 +1,103 @@
+//! Numbers and names as sentences write them. Names come from outside, so they are escaped and cut.
+
+/// `46,201`.
+pub(crate) fn count(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `1 key`, `46,201 keys`.
+pub(crate) fn counted(n: u64, one: &str) -> String {
+    format!("{} {one}{}", count(n), if n == 1 { "" } else { "s" })
+}
+
+/// `49.9 MB`, in the units Redis itself uses (1 MB = 1,048,576 bytes).
+pub(crate) fn bytes(n: u64) -> String {
+    const MB: f64 = 1_048_576.0;
+    let value = n as f64;
+    if value < 1_024.0 {
+        counted(n, "byte")
+    } else if value < MB {
+        format!("{:.1} kB", value / 1_024.0)
+    } else {
+        format!("{:.1} MB", value / MB)
+    }
+}
+
+/// `part` of `whole` in whole percent, rounded down; nothing of nothing is 0.
+pub(crate) fn percent(part: u64, whole: u64) -> u64 {
+    let share = u128::from(part) * 100 / u128::from(whole.max(1));
+    u64::try_from(share).unwrap_or(u64::MAX)
+}
+
+/// `0.8 s`, `40 s`, `12 min`.
+pub(crate) fn seconds(s: f64) -> String {
+    if s < 10.0 {
+        format!("{s:.1} s")
+    } else if s < 120.0 {
+        format!("{s:.0} s")
+    } else {
+        format!("{:.0} min", s / 60.0)
+    }
+}
+
+/// A name from outside, safe to print: no control characters, at most 48 characters, quoted when empty.
+pub(crate) fn name(given: &str) -> String {
+    const MOST: usize = 48;
+    if given.is_empty() {
+        return "\"\"".into();
+    }
+    let printable = |c: char| !c.is_control() && !('\u{200b}'..='\u{206f}').contains(&c);
+    let mut text = String::new();
+    for c in given.chars().take(MOST) {
+        if printable(c) {
+            text.push(c);
+        } else {
+            text.extend(c.escape_unicode());
+        }
+    }
+    if given.chars().nth(MOST).is_some() {
+        text.push('…');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_as_people_write_them() {
+        assert_eq!(count(0), "0");
+        assert_eq!(count(999), "999");
+        assert_eq!(count(46_201), "46,201");
+        assert_eq!(count(1_000_000), "1,000,000");
+        assert_eq!(counted(1, "key"), "1 key");
+        assert_eq!(counted(1_200, "key"), "1,200 keys");
+        assert_eq!(bytes(900), "900 bytes");
+        assert_eq!(bytes(2_048), "2.0 kB");
+        assert_eq!(bytes(52_428_800), "50.0 MB");
+        assert_eq!(percent(1, 3), 33);
+        assert_eq!(percent(0, 0), 0);
+        assert_eq!(percent(u64::MAX, 1), u64::MAX);
+        assert_eq!(seconds(0.84), "0.8 s");
+        assert_eq!(seconds(40.2), "40 s");
+        assert_eq!(seconds(720.0), "12 min");
+    }
+
+    #[test]
+    fn a_hostile_name_cannot_draw_on_the_terminal() {
+        assert_eq!(name("leak:"), "leak:");
+        assert_eq!(name(""), "\"\"");
+        assert_eq!(name("a\u{1b}[2Jb\n"), "a\\u{1b}[2Jb\\u{a}");
+        assert_eq!(name("x\u{202e}y"), "x\\u{202e}y");
+        assert_eq!(name(&"k".repeat(500)).chars().count(), 49);
+    }
+}
