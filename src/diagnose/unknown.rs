@@ -1,6 +1,7 @@
 //! When nothing known fits: saying what was not seen and what a person should ask next.
 
 use crate::domain::finding::FindingKind;
+use crate::domain::sample::{Answer, Sample};
 use crate::domain::unit::UnitStatus;
 
 use super::facts::Facts;
@@ -10,7 +11,7 @@ use super::words;
 pub(super) fn summary(facts: &Facts) -> String {
     let mut text = format!("no known cause fits {}", symptom(facts.finding));
     if let Some(error) = last_error(facts) {
-        text = format!("{text} (a client got: {})", words::name(&error));
+        text = format!("{text} (a client got: {})", words::line(&error));
     }
     let unseen = unseen(facts);
     if !unseen.is_empty() {
@@ -33,7 +34,7 @@ pub(crate) fn symptom(finding: FindingKind) -> &'static str {
 }
 
 fn last_error(facts: &Facts) -> Option<String> {
-    facts.samples.iter().rev().find_map(|sample| sample.first_bad()).map(|bad| bad.describe())
+    facts.samples.iter().rev().find_map(Sample::first_bad).map(Answer::describe)
 }
 
 fn unseen(facts: &Facts) -> Vec<&'static str> {

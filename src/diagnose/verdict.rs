@@ -68,12 +68,10 @@ impl<'a> Verdict<'a> {
     }
 
     fn graded(&self, grade: Grade, because: String, missing: Option<String>) -> JudgedCause {
-        let mut evidence: Vec<String> = Vec::new();
-        for id in self.sources.iter().filter_map(|source| self.facts.cite(source)) {
-            if !evidence.contains(&id) {
-                evidence.push(id);
-            }
-        }
+        let cited: Vec<String> =
+            self.sources.iter().filter_map(|source| self.facts.cite(source)).collect();
+        let in_order = self.facts.evidence.iter().map(|evidence| &evidence.id);
+        let evidence = in_order.filter(|id| cited.contains(id)).cloned().collect();
         JudgedCause { cause: CauseId::of(self.cause), grade, because, evidence, missing }
     }
 }

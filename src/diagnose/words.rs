@@ -50,20 +50,25 @@ pub(crate) fn seconds(s: f64) -> String {
 
 /// A name from outside, safe to print: no control characters, at most 48 characters, quoted when empty.
 pub(crate) fn name(given: &str) -> String {
-    const MOST: usize = 48;
-    if given.is_empty() {
-        return "\"\"".into();
-    }
-    let printable = |c: char| !c.is_control() && !('\u{200b}'..='\u{206f}').contains(&c);
+    if given.is_empty() { "\"\"".into() } else { printable(given, 48) }
+}
+
+/// A line from outside, safe to print: no control characters, at most 200 characters.
+pub(crate) fn line(given: &str) -> String {
+    printable(given, 200)
+}
+
+fn printable(given: &str, most: usize) -> String {
+    let is_plain = |c: char| !c.is_control() && !('\u{200b}'..='\u{206f}').contains(&c);
     let mut text = String::new();
-    for c in given.chars().take(MOST) {
-        if printable(c) {
+    for c in given.chars().take(most) {
+        if is_plain(c) {
             text.push(c);
         } else {
             text.extend(c.escape_unicode());
         }
     }
-    if given.chars().nth(MOST).is_some() {
+    if given.chars().nth(most).is_some() {
         text.push('…');
     }
     text

@@ -66,8 +66,10 @@ fn judge_load(facts: &Facts) -> Option<JudgedCause> {
     }
     let verdict = Verdict::on(facts, PLAIN_LOAD.cause, SOURCES);
     let because = format!(
-        "{}; {busy} at work: {active} in a query, the others idle for less than a second",
-        sessions.used_words()
+        "{}; {} at work: {active} in a query, {} idle for less than a second",
+        sessions.used_words(),
+        counted(busy as u64, "session"),
+        busy - active.min(busy)
     );
     // Right after a leak all its sessions are idle and young; only work in progress tells a pool from that.
     if active * 4 < sessions.used() {

@@ -98,13 +98,11 @@ fn largest<'a>(
 
 fn idle_words(group: Group<'_>, still: &[&PgSession]) -> String {
     let ages = || still.iter().map(|session| session.state_age_s);
-    format!(
-        "{} of {} idle and untouched for {} to {}",
-        counted(still.len() as u64, "session"),
-        group_words(group),
-        seconds(ages().fold(f64::INFINITY, f64::min)),
-        seconds(ages().fold(0.0, f64::max))
-    )
+    let (youngest, oldest) =
+        (seconds(ages().fold(f64::INFINITY, f64::min)), seconds(ages().fold(0.0, f64::max)));
+    let span = if youngest == oldest { oldest } else { format!("{youngest} to {oldest}") };
+    let sessions = counted(still.len() as u64, "session");
+    format!("{sessions} of {}, idle and untouched for {span}", group_words(group))
 }
 
 fn group_words((application, client, user): Group<'_>) -> String {

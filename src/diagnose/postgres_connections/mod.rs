@@ -85,9 +85,9 @@ impl<'a> Sessions<'a> {
         groups
     }
 
-    /// `17 of 20 slots` in the words of a sentence.
+    /// How full it is, in the words of a sentence.
     fn used_words(&self) -> String {
-        format!("{} used of {} open to applications", self.used(), self.usable())
+        format!("{} of {} slots for applications are taken", self.used(), self.usable())
     }
 }
 

@@ -1,1 +1,188 @@
+//! The causes of taken slots, their look-alikes, both at once, and what happens when parts are missing.
 
+use super::*;
+use crate::diagnose::diagnose;
+use crate::diagnose::testing::*;
+use FindingKind::{ClientsRefused, ConnectionPressure, ServerHung};
+
+fn refused(groups: &[Vec<PgSession>]) -> Facts {
+    postgres(ClientsRefused, groups.concat())
+}
+
+fn pressed(groups: &[Vec<PgSession>]) -> Facts {
+    postgres(ConnectionPressure, groups.concat())
+}
+
+fn with(mut sessions: Vec<PgSession>, bend: impl Fn(&mut PgSession)) -> Vec<PgSession> {
+    sessions.iter_mut().for_each(bend);
+    sessions
+}
+
+fn waiting_on(root: i32, from: i32, n: i32) -> Vec<PgSession> {
+    with(sessions(from, n, "active", 2.0), |session| {
+        session.wait_type = Some("Lock".into());
+        session.blocked_by = vec![root];
+    })
+}
+
+#[test]
+fn each_cause_is_told_from_its_look_alikes() {
+    let open = |age| {
+        with(sessions(1, 14, "idle in transaction", age), |session| {
+            session.xact_age_s = Some(age);
+            session.has_written = true;
+        })
+    };
+    let root = || vec![session(1, "idle in transaction", 4.0)];
+    let elsewhere = with(waiting_on(999, 2, 13), |_| {});
+    let cases: [(&str, Facts, &[&str]); 16] = [
+        ("leaked, all slots", refused(&[sessions(1, 15, "idle", 3.0)]), &["idle-leak: confirmed"]),
+        (
+            "leaked, some slots",
+            pressed(&[sessions(1, 12, "idle", 1.5), sessions(20, 2, "active", 0.1)]),
+            &["idle-leak: confirmed"],
+        ),
+        (
+            "a pool at work",
+            refused(&[sessions(1, 9, "active", 0.1), sessions(20, 6, "idle", 0.2)]),
+            &["plain-load: confirmed"],
+        ),
+        (
+            "idle a moment ago: a leak or a pool",
+            refused(&[sessions(1, 15, "idle", 0.3)]),
+            &["idle-leak: inconclusive", "plain-load: inconclusive"],
+        ),
+        ("transactions left open", refused(&[open(3.0)]), &["idle-in-transaction: confirmed"]),
+        ("transactions just begun", refused(&[open(0.4)]), &["idle-in-transaction: likely"]),
+        ("a queue", refused(&[root(), waiting_on(1, 2, 13)]), &["lock-pile: confirmed"]),
+        ("a queue behind nobody", refused(&[elsewhere]), &["lock-pile: likely"]),
+        (
+            "two queues",
+            refused(&[
+                root(),
+                vec![session(40, "active", 1.0)],
+                waiting_on(1, 2, 6),
+                waiting_on(40, 20, 7),
+            ]),
+            &["lock-pile: likely"],
+        ),
+        ("slow queries", refused(&[sessions(1, 14, "active", 30.0)]), &["slow-pile: confirmed"]),
+        (
+            "half the slots leaked, half at work",
+            refused(&[sessions(1, 7, "idle", 60.0), sessions(20, 7, "active", 0.1)]),
+            &["idle-leak: likely"],
+        ),
+        (
+            "a leak beside a few open transactions",
+            refused(&[sessions(1, 11, "idle", 60.0), open(5.0)[..3].to_vec()]),
+            &["idle-leak: confirmed"],
+        ),
+        (
+            "a leak beside waiters",
+            refused(&[sessions(1, 11, "idle", 60.0), waiting_on(1, 20, 2)]),
+            &["idle-leak: likely"],
+        ),
+        ("refused with slots to spare", refused(&[sessions(1, 4, "idle", 60.0)]), &[]),
+        ("no sessions at all", pressed(&[]), &[]),
+        ("another symptom", postgres(ServerHung, sessions(1, 15, "idle", 9.0)), &[]),
+    ];
+    for (story, facts, expected) in cases {
+        assert_eq!(graded(&facts), expected, "{story}");
+    }
+}
+
+#[test]
+fn a_leak_and_open_transactions_at_once_are_both_named() {
+    let facts = refused(&[
+        sessions(1, 7, "idle", 60.0),
+        with(sessions(20, 7, "idle in transaction", 30.0), |s| s.xact_age_s = Some(30.0)),
+    ]);
+    assert_eq!(graded(&facts), ["idle-in-transaction: likely", "idle-leak: likely"]);
+    assert!(diagnose(&facts).summary.contains("to settle it"));
+}
+
+#[test]
+fn a_limit_on_a_role_or_database_shows_while_slots_are_free() {
+    let limited = |role: i32, database: i32, have: i32| {
+        let mut facts = refused(&[sessions(1, have, "idle", 60.0)]);
+        let pg = facts.postgres.as_mut().unwrap();
+        pg.role_limits = vec![("app".into(), role)];
+        pg.database_limits = vec![("app".into(), database)];
+        facts
+    };
+    let cases: [(&str, Facts, &[&str]); 6] = [
+        ("role full", limited(2, -1, 2), &["role-limit: confirmed"]),
+        ("role closed", limited(0, -1, 0), &["role-limit: confirmed"]),
+        ("database full", limited(-1, 2, 2), &["role-limit: confirmed"]),
+        ("a limit not reached", limited(8, -1, 2), &["role-limit: likely"]),
+        ("no limit at all", limited(-1, -1, 2), &[]),
+        ("no slot free", limited(2, -1, 15), &["idle-leak: confirmed"]),
+    ];
+    for (story, facts, expected) in cases {
+        assert_eq!(graded(&facts), expected, "{story}");
+    }
+}
+
+#[test]
+fn without_the_sessions_nothing_is_concluded_and_the_summary_says_what_is_missing() {
+    let mut facts = refused(&[]);
+    facts.postgres = None;
+    facts.samples = vec![redis_sample(0.0, 0, 0, error("53300", "53300 reserved"))];
+    let diagnosis = diagnose(&facts);
+    assert!(diagnosis.causes.is_empty());
+    assert_eq!(
+        diagnosis.summary,
+        "no known cause fits refused clients (a client got: 53300 reserved); not observed: what it runs in, \
+         the server from inside; next: the server's log at the moment of a refusal"
+    );
+}
+
+#[test]
+fn names_prove_nothing_and_cannot_draw() {
+    let leaker =
+        |session: &mut PgSession| session.application = "leaker\u{1b}[2J\nidle-leak".into();
+    let busy = pressed(&[with(sessions(1, 12, "active", 0.1), leaker)]);
+    assert_eq!(graded(&busy), ["plain-load: confirmed"]);
+    let idle = pressed(&[with(sessions(1, 12, "idle", 9.0), leaker)]);
+    let judged = &diagnose(&idle).causes[0];
+    assert_eq!(judged.cause, *"idle-leak");
+    assert!(!judged.because.contains(char::is_control), "{:?}", judged.because);
+}
+
+#[test]
+fn programs_are_judged_apart_from_each_other() {
+    let other = |session: &mut PgSession| session.client = "172.18.0.7".into();
+    let facts =
+        pressed(&[sessions(1, 8, "idle", 60.0), with(sessions(20, 6, "idle", 90.0), other)]);
+    assert_eq!(graded(&facts), ["idle-leak: confirmed"]);
+    let pids: Vec<i32> = leaking_sessions(&facts).iter().map(|session| session.pid).collect();
+    assert_eq!(pids, (1..=8).collect::<Vec<_>>());
+}
+
+#[test]
+fn only_sessions_that_may_be_ended_are_named_oldest_first() {
+    let mut all = sessions(1, 9, "idle", 60.0);
+    all[1].is_superuser = true;
+    all[2].holds_advisory_lock = true;
+    all[3].backend_start = None;
+    all[4].state_age_s = 0.5;
+    all[5].state = "active".into();
+    all[8].state_age_s = 600.0;
+    let facts = pressed(&[all]);
+    let pids: Vec<i32> = leaking_sessions(&facts).iter().map(|session| session.pid).collect();
+    assert_eq!(pids, [9, 1, 7, 8]);
+}
+
+#[test]
+fn another_look_is_worth_it_only_while_it_could_tell() {
+    let cases = [
+        ("all young", sessions(1, 12, "idle", 0.2), true),
+        ("some young", [sessions(1, 6, "idle", 1.2), sessions(20, 6, "idle", 0.9)].concat(), true),
+        ("none young", sessions(1, 12, "idle", 1.2), false),
+        ("few idle", [sessions(1, 3, "idle", 0.2), sessions(20, 9, "active", 0.1)].concat(), false),
+        ("nobody", vec![], false),
+    ];
+    for (story, sessions, expected) in cases {
+        assert_eq!(worth_another_look(&pressed(&[sessions])), expected, "{story}");
+    }
+}

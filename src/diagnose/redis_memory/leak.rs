@@ -53,6 +53,7 @@ fn under_a_lower_limit(
             weigh(memory, verdict, memory.keys_ever())
         }
         Keys::Stable { .. } => None,
+        Keys::Unknown if memory.is_beyond_limit() => None,
         Keys::Unknown => Some(verdict.inconclusive(
             "the limit was lowered, and whether keys go on coming besides is not known",
             "the number of keys (DBSIZE) again, to see whether it rises",
@@ -107,6 +108,9 @@ fn missing(memory: &Memory<'_>, share: &PrefixShare, keys: Keys) -> Option<Strin
     if share.bytes == 0 {
         return Some("the size of these keys (MEMORY USAGE)".into());
     }
+    if percent(memory.in_all(share.bytes), memory.redis.dataset_bytes) < 50 {
+        return Some("which keys hold the rest of the data, since these are less than half".into());
+    }
     (share.without_ttl_percent < NO_TTL_PERCENT)
         .then(|| "whether the keys with a TTL make room when they expire".into())
 }
@@ -135,9 +139,9 @@ fn growth(memory: &Memory<'_>, keys: Keys) -> String {
 fn under_prefix(memory: &Memory<'_>, share: &PrefixShare) -> String {
     let all: u64 = memory.redis.prefixes.iter().map(|other| other.bytes).sum();
     let held = if all > 0 {
-        format!("{} % of their bytes", percent(share.bytes, all))
+        format!("{} % of the bytes counted", percent(share.bytes, all))
     } else {
-        format!("{} % of them", percent(share.keys, memory.seen()))
+        format!("{} % of the keys counted", percent(share.keys, memory.seen()))
     };
     let ttl = match share.without_ttl_percent {
         100 => "none of those looked at has a TTL".into(),

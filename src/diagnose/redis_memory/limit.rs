@@ -24,22 +24,10 @@ fn judge(facts: &Facts) -> Option<JudgedCause> {
     let (used, now) = (memory.redis.used_memory, memory.redis.maxmemory);
     match memory.limit() {
         Limit::NotLowered => None,
-        Limit::Unknown => {
-            let because =
-                format!("maxmemory is {}, and what it was before is not known", bytes(now));
-            let missing = "maxmemory when the server was healthy";
-            // Writes cannot carry the data past the limit; only a limit that came down can leave it there.
-            Some(if memory.redis.dataset_bytes > now {
-                verdict.likely(
-                    format!("{because}; the data alone is {}", bytes(memory.redis.dataset_bytes)),
-                    missing,
-                )
-            } else {
-                verdict.inconclusive(because, missing)
-            })
-        }
+        Limit::Unknown => Some(without_baseline(&memory, &verdict)),
         Limit::LoweredFrom(was) => {
-            let lowered = format!("maxmemory is {}, it was {}", bytes(now), limit_words(was));
+            let lowered =
+                format!("the limit (maxmemory) is {}, it was {}", bytes(now), limit_words(was));
             if was > 0 && used >= was {
                 return Some(verdict.likely(
                     format!("{lowered}; but the {} used would not fit there either", bytes(used)),
@@ -52,20 +40,33 @@ fn judge(facts: &Facts) -> Option<JudgedCause> {
     }
 }
 
+fn without_baseline(memory: &Memory<'_>, verdict: &Verdict<'_>) -> JudgedCause {
+    let now = bytes(memory.redis.maxmemory);
+    let because = format!("the limit (maxmemory) is {now}, and what it was before is not known");
+    let missing = "maxmemory when the server was healthy";
+    if memory.is_beyond_limit() {
+        let data = bytes(memory.redis.dataset_bytes);
+        return verdict.likely(format!("{because}; the data alone is {data}"), missing);
+    }
+    verdict.inconclusive(because, missing)
+}
+
 fn fits_before(memory: &Memory<'_>, verdict: &Verdict<'_>, because: &str) -> JudgedCause {
-    let keys = count(memory.redis.keys);
     match memory.keys() {
-        Keys::Stable { seconds: s } => verdict.confirmed(format!(
-            "{because}; the number of keys ({keys}) did not rise in {}, so nothing is leaking into it",
-            seconds(s)
-        )),
-        _ if memory.redis.dataset_bytes > memory.redis.maxmemory => verdict.confirmed(format!(
-            "{because}; the data alone ({}) is above the limit, where writes cannot carry it",
-            bytes(memory.redis.dataset_bytes)
-        )),
         Keys::Growing { by, seconds: s } => verdict.confirmed(format!(
             "{because}; besides, {} keys were added in {} under the lower limit",
             count(by),
+            seconds(s)
+        )),
+        Keys::Stable { .. } | Keys::Unknown if memory.is_beyond_limit() => {
+            verdict.confirmed(format!(
+                "{because}; the data alone ({}) is above the limit, where writes cannot carry it",
+                bytes(memory.redis.dataset_bytes)
+            ))
+        }
+        Keys::Stable { seconds: s } => verdict.confirmed(format!(
+            "{because}; the number of keys ({}) has been stable for {} under it",
+            count(memory.redis.keys),
             seconds(s)
         )),
         Keys::Unknown => {

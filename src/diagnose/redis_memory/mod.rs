@@ -25,6 +25,8 @@ const FINDINGS: &[FindingKind] = &[FindingKind::WritesRefused, FindingKind::Memo
 
 /// Keys that come and go in a quiet server (heartbeats, expiry) are no trend.
 const KEYS_NOISE: f64 = 50.0;
+/// A shorter look does not show that nothing rises.
+const STABLE_S: f64 = 1.0;
 /// Below this a server is not full, whatever it refuses.
 const FULL_PERCENT: u64 = 85;
 /// A prefix with fewer keys is a few big keys, not a leak of keys.
@@ -126,9 +128,17 @@ impl<'a> Memory<'a> {
         let grown = last - first;
         if grown > KEYS_NOISE.max(last / 1_000.0) {
             Keys::Growing { by: grown as u64, seconds }
-        } else {
+        } else if seconds >= STABLE_S {
             Keys::Stable { seconds }
+        } else {
+            Keys::Unknown
         }
+    }
+
+    /// The data alone is clearly above the limit: writes cannot carry it there, only a limit that came down
+    /// leaves it there.
+    fn is_beyond_limit(&self) -> bool {
+        self.redis.dataset_bytes > self.redis.maxmemory.saturating_add(self.redis.maxmemory / 20)
     }
 
     fn dataset_percent(&self) -> u64 {
@@ -161,9 +171,14 @@ impl<'a> Memory<'a> {
         if words::percent(keys, self.redis.keys_seen) < 90 {
             return None;
         }
-        let whole = u128::from(counted) * u128::from(self.redis.keys) / u128::from(self.seen());
-        let whole = u64::try_from(whole).unwrap_or(u64::MAX);
-        (counted > 0).then(|| words::percent(whole, self.redis.dataset_bytes))
+        (counted > 0).then(|| words::percent(self.in_all(counted), self.redis.dataset_bytes))
+    }
+
+    /// What was counted over the seen keys, estimated for all keys.
+    fn in_all(&self, counted: u64) -> u64 {
+        let all = u128::from(self.redis.keys.max(self.seen()));
+        let estimate = u128::from(counted) * all / u128::from(self.seen());
+        u64::try_from(estimate).unwrap_or(u64::MAX)
     }
 
     /// How many keys the counts stand for, at least one.
@@ -201,8 +216,7 @@ fn is_ours(share: &PrefixShare) -> bool {
 pub(crate) fn leaking_prefix(facts: &Facts) -> Option<(&PrefixShare, u64)> {
     let memory = Memory::of(facts)?;
     let share = memory.leading_prefix().filter(|share| !share.prefix.is_empty())?;
-    let whole = u128::from(share.keys) * u128::from(memory.redis.keys.max(memory.seen()));
-    Some((share, u64::try_from(whole / u128::from(memory.seen())).unwrap_or(u64::MAX)))
+    Some((share, memory.in_all(share.keys)))
 }
 
 /// The limit of the healthy server, when the present one is below it.
