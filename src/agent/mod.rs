@@ -1,1 +1,91 @@
-//! (being built)
+//! The agent: an incident in, a diagnosis and a proposal out. The default one follows a fixed playbook.
+//!
+//! It asks the server, lets `diagnose` judge, and proposes the least destructive remedy whose precondition
+//! holds right now. It changes nothing.
+
+use std::time::Duration;
+
+use crate::actions;
+use crate::diagnose::facts::Facts;
+use crate::diagnose::{self, postgres_connections};
+use crate::domain::diagnosis::Diagnosis;
+use crate::domain::effect::{Investigation, Known};
+use crate::domain::execution::{Phase, PhaseLine};
+use crate::domain::incident::Incident;
+use crate::targets::Server;
+
+mod choose;
+mod narration;
+pub mod playbook;
+
+#[cfg(test)]
+mod tests;
+
+/// The name the default agent is recorded under.
+pub const NAME: &str = "playbook";
+
+/// Where the agent says what it does, as it happens.
+pub type Report<'a> = &'a (dyn Fn(PhaseLine) + Send + Sync);
+
+/// Long enough that a session of a pool at work has moved, and a leaked one counts as untouched.
+const SECOND_LOOK_AFTER: Duration = Duration::from_millis(1_200);
+const MOST_LOOKS: u32 = 3;
+
+/// Finds the cause and chooses a remedy. Read-only.
+pub async fn investigate(
+    server: &Server,
+    incident: &Incident,
+    known: &Known,
+    report: Report<'_>,
+) -> Investigation {
+    think(report, narration::opening(incident));
+    let facts = gather(server, incident, known, report).await;
+    let (diagnosis, remedies) = conclude(&facts, incident, known, report);
+    let plan = if remedies.candidates.is_empty() {
+        Err(narration::hand_over(&diagnosis, &remedies, incident, &[]))
+    } else {
+        let identity = server.identity().await;
+        let case = choose::Case { server, identity: &identity, incident, diagnosis: &diagnosis };
+        choose::choose(&case, &remedies, actions::find, report).await
+    };
+    if let Err(reason) = &plan {
+        think(report, narration::no_proposal(reason));
+    }
+    Investigation { agent: NAME.into(), diagnosis, plan }
+}
+
+/// Asks the server, and asks again where only a moment's wait can tell two causes apart.
+async fn gather(server: &Server, incident: &Incident, known: &Known, report: Report<'_>) -> Facts {
+    let mut facts = server.facts(incident.finding, known, report).await;
+    for _ in 1..MOST_LOOKS {
+        if !postgres_connections::worth_another_look(&facts) {
+            break;
+        }
+        think(report, narration::another_look());
+        tokio::time::sleep(SECOND_LOOK_AFTER).await;
+        facts = server.facts(incident.finding, known, report).await;
+    }
+    facts
+}
+
+/// Judges the facts and looks the causes up in the playbook, saying both.
+fn conclude(
+    facts: &Facts,
+    incident: &Incident,
+    known: &Known,
+    report: Report<'_>,
+) -> (Diagnosis, playbook::Remedies) {
+    let diagnosis = diagnose::diagnose(facts);
+    for line in narration::judgement(&diagnosis) {
+        think(report, line);
+    }
+    let remedies = playbook::remedies(&diagnosis, facts, &incident.tried, &known.barred);
+    for line in narration::choice(&remedies) {
+        think(report, line);
+    }
+    (diagnosis, remedies)
+}
+
+fn think(report: Report<'_>, text: String) {
+    report(PhaseLine::say(Phase::Thinking, text));
+}

@@ -1,0 +1,56 @@
+//! Arguments of actions, out of the same facts the cause was judged by.
+
+use chrono::SecondsFormat;
+use serde_json::{Value, json};
+
+use crate::diagnose::facts::Facts;
+use crate::diagnose::{postgres_connections, redis_memory};
+use crate::domain::proposal::Args;
+
+/// An action without arguments.
+#[expect(clippy::unnecessary_wraps, reason = "the table wants one signature")]
+pub(super) fn none(_facts: &Facts) -> Result<Args, String> {
+    Ok(Args::new())
+}
+
+/// The connections of the one client that adds data.
+pub(super) fn writer_ids(facts: &Facts) -> Result<Args, String> {
+    let writers = redis_memory::writers(facts)
+        .ok_or("no single client can be told to be the one that writes now")?;
+    let ids: Vec<u64> = writers.iter().map(|client| client.id).collect();
+    Ok(args([("ids", json!(ids))]))
+}
+
+/// The leaking prefix, and a bound on how many keys may go: a fifth more than were estimated.
+pub(super) fn leaking_prefix(facts: &Facts) -> Result<Args, String> {
+    let (share, keys) = redis_memory::leaking_prefix(facts)
+        .ok_or("the leaking keys have no prefix that sets them apart from the others")?;
+    let most = keys.saturating_add(keys / 5);
+    Ok(args([("prefix", json!(share.prefix)), ("max", json!(most))]))
+}
+
+/// The memory limit of the healthy server.
+pub(super) fn healthy_maxmemory(facts: &Facts) -> Result<Args, String> {
+    let was = redis_memory::limit_to_restore(facts)
+        .ok_or("the limit of the healthy server is not known")?;
+    Ok(args([("name", json!("maxmemory")), ("value", json!(was.to_string()))]))
+}
+
+/// The leaking program's idle sessions, each by pid and start, so that no later session is hit.
+pub(super) fn leaking_sessions(facts: &Facts) -> Result<Args, String> {
+    let sessions: Vec<Value> = postgres_connections::leaking_sessions(facts)
+        .into_iter()
+        .filter_map(|session| {
+            let start = session.backend_start?.to_rfc3339_opts(SecondsFormat::Micros, true);
+            Some(json!({"pid": session.pid, "backend_start": start}))
+        })
+        .collect();
+    if sessions.is_empty() {
+        return Err("none of the idle sessions may be ended".into());
+    }
+    Ok(args([("sessions", Value::Array(sessions))]))
+}
+
+fn args<const N: usize>(named: [(&str, Value); N]) -> Args {
+    named.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}

@@ -1,0 +1,169 @@
+//! The rows of the playbook. A cause without remedies gets advice in words, and nothing runs.
+
+use super::arguments::{healthy_maxmemory, leaking_prefix, leaking_sessions, none, writer_ids};
+use super::{Remedy, Row, Use};
+
+const KILL_WRITER: Use = Use { action: "kill_redis_clients", args: writer_ids };
+const UNLINK_PREFIX: Use = Use { action: "unlink_keys", args: leaking_prefix };
+const START: Use = Use { action: "start_container", args: none };
+
+/// Every cause of `diagnose::ALL`, once.
+pub const ROWS: &[Row] = &[
+    Row {
+        cause: "leak-oom",
+        remedies: &[
+            Remedy {
+                uses: &[KILL_WRITER, UNLINK_PREFIX],
+                only_after: None,
+                why: "Least destructive: cut the one client that writes, then remove only the leaking \
+                      keys, which are saved first; emptying or restarting the server would lose the \
+                      other keys too",
+                effect: "writes work again; the writer has to connect anew, and keys outside the prefix \
+                         stay",
+            },
+            Remedy {
+                uses: &[UNLINK_PREFIX],
+                only_after: None,
+                why: "Least destructive: remove only the leaking keys, which are saved first; emptying or \
+                      restarting the server would lose the other keys too",
+                effect: "writes work again; keys outside the prefix stay",
+            },
+            Remedy {
+                uses: &[Use { action: "clear_redis_cache", args: none }],
+                only_after: Some("unlink_keys"),
+                why: "Removing the leaking keys alone did not help, and nothing smaller is left",
+                effect: "writes work again; every key is gone",
+            },
+        ],
+        advice: "the program that writes these keys: give them a TTL or a bound, or it fills the memory \
+                 again",
+    },
+    Row {
+        cause: "maxmemory-lowered",
+        remedies: &[Remedy {
+            uses: &[Use { action: "reset_redis_setting", args: healthy_maxmemory }],
+            only_after: None,
+            why: "Restoring the limit of the healthy server cures it and touches no key",
+            effect: "writes work again; no key is lost",
+        }],
+        advice: "who lowered maxmemory, and the configuration file it should be in",
+    },
+    Row {
+        cause: "big-key",
+        remedies: &[],
+        advice: "the biggest keys (redis-cli --bigkeys) and the program that fills them",
+    },
+    Row {
+        cause: "list-backlog",
+        remedies: &[],
+        advice: "the consumers of the list: start or speed them up; its items are work not yet done",
+    },
+    Row {
+        cause: "output-buffers",
+        remedies: &[],
+        advice: "the clients with the largest omem (redis-cli CLIENT LIST), and \
+                 client-output-buffer-limit",
+    },
+    Row {
+        cause: "query-buffers",
+        remedies: &[],
+        advice: "the clients with the largest qbuf (redis-cli CLIENT LIST), and maxmemory-clients",
+    },
+    Row {
+        cause: "limit-below-overhead",
+        remedies: &[],
+        advice: "maxmemory, which is too small for this server even when it is empty",
+    },
+    Row {
+        cause: "idle-leak",
+        remedies: &[
+            Remedy {
+                uses: &[Use { action: "kill_idle_connections", args: leaking_sessions }],
+                only_after: None,
+                why: "Least destructive: end only this program's sessions that do nothing; no query and \
+                      no transaction is cut, and a restart would cut everybody",
+                effect: "their slots are free at once; the program has to connect anew",
+            },
+            Remedy {
+                uses: &[Use { action: "restart_postgres", args: none }],
+                only_after: Some("kill_idle_connections"),
+                why: "Ending the idle sessions alone did not help, and nothing smaller is left",
+                effect: "every session is cut, every slot is free",
+            },
+        ],
+        advice: "the program that opens these connections: let it close them or use a pool, or set a limit \
+                 on its role",
+    },
+    Row {
+        cause: "idle-in-transaction",
+        remedies: &[],
+        advice: "the program that leaves transactions open; ending such a session (pg_terminate_backend) \
+                 rolls its work back",
+    },
+    Row {
+        cause: "lock-pile",
+        remedies: &[],
+        advice: "the session at the head of the queue: ending it frees all the others, ending waiting ones \
+                 frees nobody",
+    },
+    Row {
+        cause: "slow-pile",
+        remedies: &[],
+        advice: "the slow queries (pg_stat_activity, pg_stat_statements): cancelling them gives relief, an \
+                 index or a timeout lasts",
+    },
+    Row {
+        cause: "role-limit",
+        remedies: &[],
+        advice: "the limit in pg_roles.rolconnlimit or pg_database.datconnlimit; ending sessions or a \
+                 restart does not change it",
+    },
+    Row {
+        cause: "plain-load",
+        remedies: &[],
+        advice: "the number of clients against the number of slots: a pooler or a larger max_connections; \
+                 ending sessions only moves the load",
+    },
+    Row {
+        cause: "container-paused",
+        remedies: &[Remedy {
+            uses: &[Use { action: "unpause_container", args: none }],
+            only_after: None,
+            why: "It goes on where it stopped and loses nothing; a restart would lose what is only in \
+                  memory",
+            effect: "the server answers again at once",
+        }],
+        advice: "who paused it",
+    },
+    Row {
+        cause: "container-killed",
+        remedies: &[Remedy {
+            uses: &[START],
+            only_after: None,
+            why: "It is not running, so starting it takes nothing from anybody",
+            effect: "the server comes back with what it had on disk",
+        }],
+        advice: "who killed it, and its log",
+    },
+    Row {
+        cause: "container-exited",
+        remedies: &[Remedy {
+            uses: &[START],
+            only_after: None,
+            why: "It is not running, so starting it takes nothing from anybody",
+            effect: "the server comes back with what it had on disk",
+        }],
+        advice: "its log: it says why the server ended",
+    },
+    Row {
+        cause: "cgroup-oom",
+        remedies: &[Remedy {
+            uses: &[START],
+            only_after: None,
+            why: "It is not running, so starting it takes nothing from anybody; but nothing is done about \
+                  the memory it ran out of, so it can end again the same way",
+            effect: "the server comes back with what it had on disk",
+        }],
+        advice: "its memory limit against what the server may use (maxmemory; shared_buffers and work_mem)",
+    },
+];

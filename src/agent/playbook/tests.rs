@@ -1,0 +1,234 @@
+//! Cause × tried × barred → what is proposed, in which order; and that the tempting wrong fix never comes first.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::diagnose::testing::*;
+use crate::diagnose::{self, diagnose};
+use crate::domain::finding::FindingKind;
+use crate::domain::sample::RuntimeEventKind::{Died, OutOfMemory};
+use crate::domain::unit::UnitStatus;
+use serde_json::json;
+
+fn tried(cause: &str, actions: &[&str]) -> Tried {
+    Tried {
+        cause: cause.into(),
+        actions: actions.iter().map(|action| ActionId::from(*action)).collect(),
+        outcome: "verification failed".into(),
+    }
+}
+
+fn barred(actions: &[&str]) -> Vec<(ActionId, String)> {
+    actions.iter().map(|action| (ActionId::from(*action), "it cools down".into())).collect()
+}
+
+fn ask(facts: &Facts, tried: &[Tried], barred_actions: &[&str]) -> Remedies {
+    remedies(&diagnose(facts), facts, tried, &barred(barred_actions))
+}
+
+fn order(remedies: &Remedies) -> Vec<String> {
+    remedies.candidates.iter().map(Candidate::actions).collect()
+}
+
+fn without_writer() -> Facts {
+    let mut facts = leak();
+    facts.redis.as_mut().unwrap().clients.clear();
+    facts
+}
+
+fn idle() -> Facts {
+    postgres(FindingKind::ClientsRefused, sessions(1, 15, "idle", 3.0))
+}
+
+fn ended(code: i64) -> Facts {
+    in_unit(FindingKind::ServerDown, Some(unit(UnitStatus::Exited, Some(code))), &[Died])
+}
+
+#[test]
+fn every_cause_has_one_row_and_every_row_a_cause() {
+    let causes: BTreeSet<&str> = diagnose::ALL.iter().map(|judge| judge.cause).collect();
+    let rows: BTreeSet<&str> = ROWS.iter().map(|row| row.cause).collect();
+    assert_eq!(causes, rows);
+    assert_eq!(ROWS.len(), rows.len());
+    assert!(ROWS.iter().all(|row| !row.advice.is_empty()));
+}
+
+#[test]
+fn the_row_follows_from_the_cause_what_was_tried_and_what_is_barred() {
+    const BOTH: &str = "kill_redis_clients and unlink_keys";
+    let paused = in_unit(FindingKind::ServerHung, Some(unit(UnitStatus::Paused, None)), &[]);
+    let oom = in_unit(FindingKind::ServerDown, ended(137).unit, &[OutOfMemory, Died]);
+    let soon = {
+        let mut facts = leak();
+        facts.finding = FindingKind::MemoryPressure;
+        facts
+    };
+    let unlinked = tried("leak-oom", &["unlink_keys"]);
+    let both_unlinked = tried("leak-oom", &["kill_redis_clients", "unlink_keys"]);
+    let killed = tried("idle-leak", &["kill_idle_connections"]);
+    let reset = tried("maxmemory-lowered", &["reset_redis_setting"]);
+    type Row<'a> = (&'a str, Facts, Vec<Tried>, &'a [&'a str], &'a [&'a str]);
+    let rows: Vec<Row<'_>> = vec![
+        ("a leak", leak(), vec![], &[], &[BOTH, "unlink_keys"]),
+        ("a leak, not yet full", soon, vec![], &[], &[BOTH, "unlink_keys"]),
+        ("no clear writer", without_writer(), vec![], &[], &["unlink_keys"]),
+        ("unlink tried", leak(), vec![unlinked], &[], &["clear_redis_cache"]),
+        ("both tried", leak(), vec![both_unlinked.clone()], &[], &["clear_redis_cache"]),
+        (
+            "tried for another cause",
+            leak(),
+            vec![tried("big-key", &["unlink_keys"])],
+            &[],
+            &[BOTH, "unlink_keys"],
+        ),
+        ("killing barred", leak(), vec![], &["kill_redis_clients"], &["unlink_keys"]),
+        ("unlinking barred: no flush instead", leak(), vec![], &["unlink_keys"], &[]),
+        (
+            "all used up",
+            leak(),
+            vec![both_unlinked, tried("leak-oom", &["clear_redis_cache"])],
+            &[],
+            &[],
+        ),
+        ("a lowered limit", lowered(), vec![], &[], &["reset_redis_setting"]),
+        ("reset tried", lowered(), vec![reset.clone()], &[], &[]),
+        (
+            "both at once: the setting first",
+            lowered_and_leaking(),
+            vec![],
+            &[],
+            &["reset_redis_setting", "unlink_keys"],
+        ),
+        ("both at once, reset tried", lowered_and_leaking(), vec![reset], &[], &["unlink_keys"]),
+        ("idle sessions", idle(), vec![], &[], &["kill_idle_connections"]),
+        ("killing tried", idle(), vec![killed.clone()], &[], &["restart_postgres"]),
+        ("killing barred: no restart instead", idle(), vec![], &["kill_idle_connections"], &[]),
+        ("restart barred", idle(), vec![killed], &["restart_postgres"], &[]),
+        ("paused", paused, vec![], &[], &["unpause_container"]),
+        ("killed", ended(137), vec![], &[], &["start_container"]),
+        ("exited", ended(1), vec![], &[], &["start_container"]),
+        ("out of memory", oom, vec![], &[], &["start_container"]),
+        ("nothing known", facts(FindingKind::ProbeFailing), vec![], &[], &[]),
+    ];
+    for (story, facts, tried, barred, expected) in rows {
+        assert_eq!(order(&ask(&facts, &tried, barred)), expected, "{story}");
+    }
+}
+
+#[test]
+fn what_has_no_remedy_gets_advice_and_nothing_runs() {
+    let load = postgres(FindingKind::ClientsRefused, sessions(1, 15, "active", 0.1));
+    let slow = postgres(FindingKind::ClientsRefused, sessions(1, 15, "active", 30.0));
+    let mut big = leak();
+    let redis = big.redis.as_mut().unwrap();
+    (redis.keys, redis.keys_seen) = (3, 3);
+    redis.prefixes = vec![prefix("blob:", 1, 42 * MB, 100)];
+    for facts in [load, slow, big] {
+        let remedies = ask(&facts, &[], &[]);
+        assert!(remedies.candidates.is_empty() && remedies.passed_over.is_empty());
+        assert_eq!(remedies.advice.len(), 1);
+    }
+}
+
+#[test]
+fn several_likely_causes_are_not_guessed_between() {
+    let mut facts = lowered();
+    facts.baseline.clear();
+    assert_eq!(graded(&facts), ["maxmemory-lowered: likely", "leak-oom: likely"]);
+    assert_eq!(ask(&facts, &[], &[]), Remedies::default());
+
+    let mut one = leak();
+    one.samples.clear();
+    assert_eq!(graded(&one), ["leak-oom: likely"]);
+    assert!(!ask(&one, &[], &[]).candidates.is_empty());
+}
+
+#[test]
+fn the_tempting_wrong_fix_never_comes_before_a_lesser_one() {
+    const WRONG: [&str; 3] = ["clear_redis_cache", "restart_redis", "restart_postgres"];
+    let stories = [
+        leak(),
+        without_writer(),
+        lowered(),
+        lowered_and_leaking(),
+        idle(),
+        ended(137),
+        postgres(FindingKind::ConnectionPressure, sessions(1, 15, "active", 0.1)),
+    ];
+    for facts in stories {
+        for barred in ["kill_redis_clients", "unlink_keys", "kill_idle_connections", "none"] {
+            let remedies = ask(&facts, &[], &[barred]);
+            for candidate in &remedies.candidates {
+                let wrong = candidate.steps.iter().any(|(id, _)| WRONG.contains(&id.as_str()));
+                assert!(!wrong, "{} for {}", candidate.actions(), candidate.cause);
+            }
+        }
+    }
+    for row in ROWS {
+        let gated = |remedy: &Remedy| remedy.only_after.is_some();
+        let wrong = |remedy: &Remedy| remedy.uses.iter().any(|used| WRONG.contains(&used.action));
+        assert!(row.remedies.iter().all(|remedy| !wrong(remedy) || gated(remedy)), "{}", row.cause);
+        assert!(row.remedies.first().is_none_or(|first| !gated(first)), "{}", row.cause);
+    }
+}
+
+#[test]
+fn arguments_name_exactly_what_was_judged() {
+    let steps = |facts: &Facts| {
+        let first = ask(facts, &[], &[]).candidates.remove(0);
+        first.steps.into_iter().map(|(id, args)| (id.to_string(), json!(args))).collect::<Vec<_>>()
+    };
+    let step = |id: &str, args| (id.to_owned(), args);
+    assert_eq!(
+        steps(&leak()),
+        [
+            step("kill_redis_clients", json!({"ids": [77]})),
+            step("unlink_keys", json!({"prefix": "order:", "max": 55_441})),
+        ]
+    );
+    assert_eq!(
+        steps(&lowered()),
+        [step("reset_redis_setting", json!({"name": "maxmemory", "value": "52428800"}))]
+    );
+    let two = postgres(FindingKind::ConnectionPressure, sessions(7, 2, "idle", 3.0));
+    assert_eq!(
+        steps(&two),
+        [step(
+            "kill_idle_connections",
+            json!({"sessions": [
+                {"pid": 7, "backend_start": "2025-11-20T12:00:00.007000Z"},
+                {"pid": 8, "backend_start": "2025-11-20T12:00:00.008000Z"},
+            ]})
+        )]
+    );
+    assert_eq!(steps(&ended(137)), [step("start_container", json!({}))]);
+}
+
+#[test]
+fn what_cannot_be_named_is_passed_over_with_its_reason() {
+    let mut nameless = without_writer();
+    nameless.redis.as_mut().unwrap().prefixes[0].prefix.clear();
+    let remedies = ask(&nameless, &[], &[]);
+    assert!(remedies.candidates.is_empty());
+    let reasons: Vec<&str> = remedies.passed_over.iter().map(|(_, why)| why.as_str()).collect();
+    assert_eq!(
+        reasons,
+        [
+            "no single client can be told to be the one that writes now",
+            "the leaking keys have no prefix that sets them apart from the others",
+            "only after unlink_keys was tried and did not help",
+        ]
+    );
+}
+
+#[test]
+fn every_action_the_playbook_names_is_one_that_can_be_found() {
+    let named = ROWS
+        .iter()
+        .flat_map(|row| row.remedies)
+        .flat_map(|remedy| remedy.uses.iter().map(|used| used.action).chain(remedy.only_after));
+    for action in named {
+        let known = crate::actions::find(action).is_some();
+        assert!(known || crate::actions::ALL.is_empty(), "{action}");
+    }
+}
