@@ -2,12 +2,19 @@
 //! One folder per kind of server.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::time::Instant;
+
+use crate::domain::sample::Answer;
 use crate::domain::target::{Periods, Target};
+use crate::ports::probe::ProbeError;
 use crate::ports::runtime::{Runtime, Unit};
 
+mod dial;
 pub mod postgres;
 pub mod redis;
+mod session;
 
 /// A watched server with every way to reach it. Cheap to clone.
 #[derive(Clone)]
@@ -30,4 +37,63 @@ pub enum Link {
 pub struct Place {
     pub runtime: Arc<dyn Runtime>,
     pub unit: Unit,
+}
+
+/// The answer a client got instead of what it asked for, as the source of a [`ProbeError`].
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.describe())]
+pub struct Unanswered(pub Answer);
+
+/// What a client felt when a question failed: the same words a sample would carry.
+pub fn felt(error: &ProbeError) -> Answer {
+    match error {
+        ProbeError::Connect { source, .. } | ProbeError::Ask { source, .. } => {
+            match source.downcast_ref::<Unanswered>() {
+                Some(Unanswered(answer)) => answer.clone(),
+                None => dial::failed("CLIENT", format!("{source:#}")),
+            }
+        }
+        ProbeError::Deadline { after_ms, .. } => Answer::Hung { after_ms: *after_ms },
+    }
+}
+
+fn connect_error(target: &str, answer: Answer) -> ProbeError {
+    match answer {
+        Answer::Hung { after_ms } => ProbeError::Deadline { target: target.into(), after_ms },
+        other => ProbeError::Connect { target: target.into(), source: Unanswered(other).into() },
+    }
+}
+
+fn ask_error(target: &str, question: &str, answer: Answer) -> ProbeError {
+    match answer {
+        Answer::Hung { after_ms } => ProbeError::Deadline { target: target.into(), after_ms },
+        other => ProbeError::Ask {
+            target: target.into(),
+            question: question.into(),
+            source: Unanswered(other).into(),
+        },
+    }
+}
+
+/// One deadline for all steps of a question, so that slow steps cannot add up.
+#[derive(Clone, Copy, Debug)]
+struct Limit {
+    at: Instant,
+    whole: Duration,
+}
+
+impl Limit {
+    /// From now on.
+    fn of(whole: Duration) -> Self {
+        Self { at: Instant::now() + whole, whole }
+    }
+
+    /// Runs a step; silence until the deadline becomes an answer.
+    async fn run<T>(self, step: impl Future<Output = Result<T, Answer>>) -> Result<T, Answer> {
+        tokio::time::timeout_at(self.at, step).await.unwrap_or_else(|_| Err(self.hung()))
+    }
+
+    fn hung(self) -> Answer {
+        Answer::Hung { after_ms: u64::try_from(self.whole.as_millis()).unwrap_or(u64::MAX) }
+    }
 }

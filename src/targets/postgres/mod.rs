@@ -5,6 +5,10 @@ use std::time::Duration;
 use crate::config::TlsConfig;
 use crate::config::secret::Secret;
 
+mod connect;
+
+pub use connect::{PgConnection, Session, answer_of};
+
 /// Addresses and logins of a PostgreSQL server. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct PostgresLink {

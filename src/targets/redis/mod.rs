@@ -5,6 +5,10 @@ use std::time::Duration;
 use crate::config::TlsConfig;
 use crate::config::secret::Secret;
 
+mod connect;
+
+pub use connect::CLIENT_NAME_PREFIX;
+
 /// Address and login of a Redis server. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct RedisLink {

@@ -1,0 +1,204 @@
+//! Connections to PostgreSQL: one per purpose, with the session options that purpose needs, and the words of
+//! its errors (`tokio_postgres::Error` says only "db error" by itself).
+
+use std::error::Error;
+use std::io;
+use std::ops::Deref;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio_postgres::config::SslMode;
+use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
+use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::{Login, PostgresLink};
+use crate::domain::sample::Answer;
+use crate::ports::probe::ProbeError;
+use crate::targets::dial::{self, Trust};
+use crate::targets::session::Driver;
+use crate::targets::{Limit, connect_error};
+
+/// How long a clean goodbye may take.
+const GOODBYE: Duration = Duration::from_millis(200);
+
+/// What a session is for, and so which of the server's settings it overrides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Session {
+    /// Reads only, never waits for a lock, is never ended for idling.
+    Monitor,
+    /// As the application has it: nothing is overridden, so that its troubles show.
+    App,
+    /// Works under any setting a fault may have left: no timeouts but a short one for locks, may write.
+    Fixer,
+}
+
+impl Session {
+    fn options(self) -> Option<&'static str> {
+        match self {
+            Self::Monitor => Some(
+                "-c statement_timeout=5s -c lock_timeout=100ms -c jit=off \
+                 -c idle_in_transaction_session_timeout=10s \
+                 -c default_transaction_read_only=on -c search_path=pg_catalog",
+            ),
+            Self::App => None,
+            Self::Fixer => Some(
+                "-c statement_timeout=0 -c lock_timeout=2s \
+                 -c idle_in_transaction_session_timeout=0 \
+                 -c default_transaction_read_only=off -c search_path=pg_catalog",
+            ),
+        }
+    }
+}
+
+/// A session. Closed at once when dropped; [`close`](Self::close) says goodbye first.
+#[derive(Debug)]
+pub struct PgConnection {
+    client: Option<Client>,
+    driver: Driver,
+}
+
+impl Deref for PgConnection {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        self.client
+            .as_ref()
+            .expect("only `close` and `drop` take the client, and both end the value")
+    }
+}
+
+impl Drop for PgConnection {
+    fn drop(&mut self) {
+        self.driver.cut();
+    }
+}
+
+impl PgConnection {
+    /// Tells the server goodbye and waits, briefly, until the socket is closed.
+    pub async fn close(mut self) {
+        let over = self.driver.over();
+        drop(self.client.take());
+        // A server that does not even close is cut off by the drop.
+        let _ = tokio::time::timeout(GOODBYE, over).await;
+    }
+
+    /// Waits until the session is closed, by whichever side.
+    pub fn closed(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.driver.over()
+    }
+}
+
+impl PostgresLink {
+    /// A session of `login` that calls itself `simctl/<purpose>`.
+    pub async fn connect(
+        &self,
+        login: &Login,
+        purpose: &str,
+        session: Session,
+    ) -> Result<PgConnection, ProbeError> {
+        self.open(login, purpose, session, &Trust::default(), Limit::of(self.deadline))
+            .await
+            .map_err(|answer| connect_error(&self.name, answer))
+    }
+
+    pub(super) async fn open(
+        &self,
+        login: &Login,
+        purpose: &str,
+        session: Session,
+        trust: &Trust,
+        limit: Limit,
+    ) -> Result<PgConnection, Answer> {
+        let mut config = Config::new();
+        config
+            .user(&login.user)
+            .dbname(&login.database)
+            .application_name(format!("simctl/{purpose}"))
+            .ssl_mode(if self.tls.is_some() { SslMode::Require } else { SslMode::Disable });
+        if let Some(password) = &login.password {
+            config.password(password.reveal());
+        }
+        if let Some(options) = session.options() {
+            config.options(options);
+        }
+        limit.run(self.establish(&config, session, trust)).await
+    }
+
+    async fn establish(
+        &self,
+        config: &Config,
+        session: Session,
+        trust: &Trust,
+    ) -> Result<PgConnection, Answer> {
+        let stream = dial::tcp(&self.host, self.port).await?;
+        let connection = match &self.tls {
+            None => log_in(config, stream, NoTls).await?,
+            Some(tls) => {
+                let mut connector: MakeRustlsConnect = trust.connector(tls)?;
+                let Ok(tls) =
+                    MakeTlsConnect::<TcpStream>::make_tls_connect(&mut connector, &self.host);
+                log_in(config, stream, tls).await.inspect_err(|_| trust.forget())?
+            }
+        };
+        if session != Session::App {
+            outlive_idling(&connection).await?;
+        }
+        Ok(connection)
+    }
+}
+
+async fn log_in<T>(config: &Config, stream: TcpStream, tls: T) -> Result<PgConnection, Answer>
+where
+    T: TlsConnect<TcpStream>,
+    T::Stream: Send + 'static,
+{
+    let (client, connection) =
+        config.connect_raw(stream, tls).await.map_err(|error| answer_of(&error))?;
+    let driver = Driver::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(error = %answer_of(&error).describe(), "a PostgreSQL session ended");
+        }
+    });
+    Ok(PgConnection { client: Some(client), driver })
+}
+
+/// The setting exists since PostgreSQL 14; naming it among the session options would fail before.
+async fn outlive_idling(connection: &PgConnection) -> Result<(), Answer> {
+    let sql = "SELECT set_config(name, '0', false) FROM pg_catalog.pg_settings \
+               WHERE name = 'idle_session_timeout'";
+    connection.batch_execute(sql).await.map_err(|error| answer_of(&error))
+}
+
+/// What a client feels when PostgreSQL or the way to it fails.
+pub fn answer_of(error: &tokio_postgres::Error) -> Answer {
+    if let Some(said) = error.as_db_error() {
+        let code = said.code().code().to_owned();
+        let text = format!("{}: {}", said.severity(), said.message());
+        return match code.as_str() {
+            "57P03" => Answer::Starting { text },
+            // Sent to a session that is being ended: nothing is there any more.
+            "57P01" | "57P02" => Answer::Gone { text },
+            _ => Answer::Error { code, text },
+        };
+    }
+    let mut cause: Option<&(dyn Error + 'static)> = error.source();
+    while let Some(inner) = cause {
+        if let Some(io) = inner.downcast_ref::<io::Error>() {
+            return dial::io_answer(io);
+        }
+        cause = inner.source();
+    }
+    if error.is_closed() {
+        return Answer::Gone { text: error.to_string() };
+    }
+    let text = in_full(error);
+    dial::failed(if text.contains("TLS") { dial::TLS } else { "CLIENT" }, text)
+}
+
+fn in_full(error: &tokio_postgres::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
