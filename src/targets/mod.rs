@@ -8,10 +8,12 @@ use tokio::time::Instant;
 
 use crate::domain::sample::Answer;
 use crate::domain::target::{Periods, Target};
-use crate::ports::probe::ProbeError;
+use crate::ports::probe::{Probe, ProbeError};
 use crate::ports::runtime::{Runtime, Unit};
 
 mod dial;
+mod draft;
+mod kept;
 pub mod postgres;
 pub mod redis;
 mod session;
@@ -37,6 +39,23 @@ pub enum Link {
 pub struct Place {
     pub runtime: Arc<dyn Runtime>,
     pub unit: Unit,
+}
+
+impl Server {
+    /// The probes of this server. They keep a connection, so one set per server is enough.
+    pub fn probe(&self) -> Arc<dyn Probe> {
+        match &self.link {
+            Link::Redis(link) => Arc::new(redis::RedisProbe::new(link.clone())),
+            Link::Postgres(link) => {
+                let age = Duration::try_from_secs_f64(self.target.thresholds.idle_leak_age_s);
+                let probe = postgres::PostgresProbe::new(link.clone());
+                Arc::new(match age {
+                    Ok(age) => probe.with_leak_age(age),
+                    Err(_) => probe,
+                })
+            }
+        }
+    }
 }
 
 /// The answer a client got instead of what it asked for, as the source of a [`ProbeError`].

@@ -16,7 +16,8 @@ use super::{Login, PostgresLink};
 use crate::domain::sample::Answer;
 use crate::ports::probe::ProbeError;
 use crate::targets::dial::{self, Trust};
-use crate::targets::session::Driver;
+use crate::targets::kept::Ends;
+use crate::targets::session::{Driver, Over};
 use crate::targets::{Limit, connect_error};
 
 /// How long a clean goodbye may take.
@@ -77,7 +78,7 @@ impl Drop for PgConnection {
 impl PgConnection {
     /// Tells the server goodbye and waits, briefly, until the socket is closed.
     pub async fn close(mut self) {
-        let over = self.driver.over();
+        let over = self.driver.over().wait();
         drop(self.client.take());
         // A server that does not even close is cut off by the drop.
         let _ = tokio::time::timeout(GOODBYE, over).await;
@@ -85,6 +86,12 @@ impl PgConnection {
 
     /// Waits until the session is closed, by whichever side.
     pub fn closed(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.driver.over().wait()
+    }
+}
+
+impl Ends for PgConnection {
+    fn over(&self) -> Over {
         self.driver.over()
     }
 }

@@ -6,8 +6,11 @@ use crate::config::TlsConfig;
 use crate::config::secret::Secret;
 
 mod connect;
+mod probe;
+mod sql;
 
 pub use connect::{PgConnection, Session, answer_of};
+pub use probe::PostgresProbe;
 
 /// Addresses and logins of a PostgreSQL server. Cheap to clone.
 #[derive(Clone, Debug)]

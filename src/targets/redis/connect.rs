@@ -23,7 +23,7 @@ impl RedisLink {
     pub async fn connect(&self, purpose: &str) -> Result<MultiplexedConnection, ProbeError> {
         let opened = self.open(purpose, &Trust::default(), Limit::of(self.deadline)).await;
         let stream = opened.map_err(|answer| connect_error(&self.name, answer))?;
-        let (connection, driver) = multiplex(stream, self.deadline)
+        let (connection, driver) = multiplex(stream, Some(self.deadline))
             .await
             .map_err(|answer| connect_error(&self.name, answer))?;
         // Ends by itself when the last clone of the connection is dropped.
@@ -131,11 +131,10 @@ pub(super) async fn ask(
 /// Hands a greeted stream to the redis crate.
 pub(super) async fn multiplex(
     stream: Box<dyn Wire>,
-    deadline: Duration,
+    deadline: Option<Duration>,
 ) -> Result<(MultiplexedConnection, Driver), Answer> {
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(None)
-        .set_response_timeout(Some(deadline));
+    let config =
+        AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(deadline);
     let silent = RedisConnectionInfo::default().set_skip_set_lib_name();
     let (connection, driver) = MultiplexedConnection::new_with_config(&silent, stream, config)
         .await

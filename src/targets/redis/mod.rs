@@ -4,10 +4,14 @@ use std::time::Duration;
 
 use crate::config::TlsConfig;
 use crate::config::secret::Secret;
+use crate::domain::sample::Answer;
 
 mod connect;
+mod info;
+mod probe;
 
 pub use connect::CLIENT_NAME_PREFIX;
+pub use probe::{HEARTBEAT_KEY, RedisProbe};
 
 /// Address and login of a Redis server. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -21,4 +25,16 @@ pub struct RedisLink {
     pub tls: Option<TlsConfig>,
     /// The client-side deadline for connecting and for every answer.
     pub deadline: Duration,
+}
+
+impl RedisLink {
+    /// What a client feels when a command over one of our connections fails.
+    pub fn answer_of(&self, error: &redis::RedisError) -> Answer {
+        if error.is_timeout() {
+            return Answer::Hung {
+                after_ms: u64::try_from(self.deadline.as_millis()).unwrap_or(u64::MAX),
+            };
+        }
+        connect::answer_of(error)
+    }
 }

@@ -1,0 +1,101 @@
+//! The questions the probes ask PostgreSQL, and the readings in the answers.
+
+use std::collections::BTreeMap;
+
+use tokio_postgres::Row;
+
+use crate::domain::sample::reading;
+
+/// One row of numbers, each named as its reading. `$1` is the leak age in seconds. A login that may not see
+/// other roles' sessions counts all backends of all databases instead and leaves the states out.
+pub(super) const STATISTICS: &str = "
+WITH seen AS (
+    SELECT pg_has_role('pg_read_all_stats', 'USAGE') AS everything
+), client AS MATERIALIZED (
+    SELECT pid, application_name, state, wait_event_type,
+           extract(epoch FROM now() - state_change)::float8 AS age,
+           pid = pg_backend_pid() OR coalesce(application_name LIKE 'simctl/%', false) AS own
+      FROM pg_stat_activity WHERE backend_type = 'client backend'
+), leak AS (
+    SELECT count(*) AS sessions FROM client
+     WHERE NOT own AND state = 'idle' AND age > $1 GROUP BY application_name
+), sum AS (
+    SELECT count(*) FILTER (WHERE NOT own) AS others,
+           count(*) FILTER (WHERE own) AS own,
+           count(*) FILTER (WHERE NOT own AND state = 'idle') AS idle,
+           count(*) FILTER (WHERE NOT own AND state LIKE 'idle in transaction%') AS idle_xact,
+           count(*) FILTER (WHERE NOT own AND state = 'active') AS active,
+           count(*) FILTER (WHERE NOT own AND wait_event_type = 'Lock') AS waiting,
+           max(age) FILTER (WHERE NOT own AND state = 'idle') AS oldest
+      FROM client
+), databases AS (
+    SELECT sum(numbackends) AS backends, sum(xact_commit) AS commits FROM pg_stat_database
+)
+SELECT (CASE WHEN everything THEN others ELSE greatest(backends - own, 0) END)::float8 AS sessions,
+       own::float8 AS own_sessions,
+       CASE WHEN everything THEN idle::float8 END AS idle_sessions,
+       CASE WHEN everything THEN idle_xact::float8 END AS idle_in_transaction,
+       CASE WHEN everything THEN active::float8 END AS active_sessions,
+       CASE WHEN everything THEN waiting::float8 END AS lock_waits,
+       CASE WHEN everything THEN oldest END AS oldest_idle_seconds,
+       CASE WHEN everything THEN coalesce((SELECT max(leak.sessions) FROM leak), 0)::float8 END
+           AS leaked_idle_sessions,
+       current_setting('max_connections')::float8 AS max_connections,
+       current_setting('superuser_reserved_connections')::float8
+           + coalesce(current_setting('reserved_connections', true)::float8, 0)
+           AS reserved_connections,
+       commits::float8 AS commits_total,
+       extract(epoch FROM now() - pg_postmaster_start_time())::float8 AS uptime_seconds
+  FROM seen, sum, databases";
+
+/// Reads as an application would, and says whether there is our heartbeat table to write to. A table that
+/// belongs to the role but that it may not write is written to all the same: that is a fault to be felt.
+pub(super) const READ: &str = "
+SELECT 1, EXISTS (
+    SELECT FROM pg_catalog.pg_class c
+     WHERE c.oid = pg_catalog.to_regclass('public.hb') AND c.relkind = 'r'
+       AND (pg_catalog.pg_get_userbyid(c.relowner) = current_user
+            OR pg_catalog.has_table_privilege(c.oid, 'INSERT')
+               AND pg_catalog.has_table_privilege(c.oid, 'UPDATE'))
+       AND (SELECT pg_catalog.count(*) FROM pg_catalog.pg_attribute a
+             WHERE a.attrelid = c.oid AND a.attname IN ('id', 'at') AND NOT a.attisdropped) = 2)";
+
+/// The write of an application; only where the lab made `hb (id int PRIMARY KEY, at timestamptz)`.
+pub(super) const WRITE: &str = "
+INSERT INTO public.hb (id, at) VALUES (1, pg_catalog.now())
+ON CONFLICT (id) DO UPDATE SET at = excluded.at";
+
+/// What a diagnosis compares with later: server settings as the application has them, and the limits.
+pub(super) const SETTINGS: &str = "
+SELECT name, setting || coalesce(unit, '') FROM pg_catalog.pg_settings WHERE name IN (
+    'max_connections', 'superuser_reserved_connections', 'reserved_connections', 'shared_buffers',
+    'work_mem', 'maintenance_work_mem', 'temp_file_limit', 'max_wal_size', 'autovacuum',
+    'default_transaction_read_only', 'statement_timeout', 'lock_timeout', 'deadlock_timeout',
+    'idle_session_timeout', 'idle_in_transaction_session_timeout', 'synchronous_commit',
+    'synchronous_standby_names', 'max_prepared_transactions', 'password_encryption', 'server_version')
+UNION ALL
+SELECT 'role.' || rolname || '.connection_limit', rolconnlimit::text
+  FROM pg_catalog.pg_roles WHERE rolconnlimit <> -1
+UNION ALL
+SELECT 'database.' || datname || '.connection_limit', datconnlimit::text
+  FROM pg_catalog.pg_database WHERE datconnlimit <> -1";
+
+/// The numbers of a [`STATISTICS`] row under their names; what is NULL there is absent here.
+pub(super) fn readings(row: &Row) -> BTreeMap<String, f64> {
+    const NAMES: [&str; 12] = [
+        reading::SESSIONS,
+        reading::OWN_SESSIONS,
+        reading::IDLE_SESSIONS,
+        reading::IDLE_IN_TRANSACTION,
+        reading::ACTIVE_SESSIONS,
+        reading::LOCK_WAITS,
+        reading::OLDEST_IDLE_SECONDS,
+        reading::LEAKED_IDLE_SESSIONS,
+        reading::MAX_CONNECTIONS,
+        reading::RESERVED_CONNECTIONS,
+        reading::COMMITS_TOTAL,
+        reading::UPTIME_SECONDS,
+    ];
+    let value = |name: &str| row.try_get::<_, Option<f64>>(name).ok().flatten();
+    NAMES.iter().filter_map(|name| Some(((*name).to_owned(), value(name)?))).collect()
+}

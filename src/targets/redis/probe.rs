@@ -1,0 +1,194 @@
+//! The probes of a Redis server: a client that stayed and one that just came.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use redis::aio::MultiplexedConnection;
+use redis::{Pipeline, Value};
+
+use super::RedisLink;
+use super::connect::{answer_of, ask, multiplex, reply};
+use super::info::Info;
+use crate::domain::sample::{Answer, Origin, Sample};
+use crate::ports::probe::{Probe, ProbeError};
+use crate::targets::dial::Trust;
+use crate::targets::draft::{Draft, answer};
+use crate::targets::kept::{Asked, Ends, Kept};
+use crate::targets::session::{Driver, Over};
+use crate::targets::{Limit, ask_error};
+
+/// The key every write probe sets, gone by itself a minute after the last one.
+pub const HEARTBEAT_KEY: &str = "__simctl:hb";
+const HEARTBEAT_TTL_S: u64 = 60;
+
+/// The settings a diagnosis compares with later. A password is only said to be set.
+const SETTINGS: [&str; 22] = [
+    "maxmemory",
+    "maxmemory-policy",
+    "maxmemory-clients",
+    "maxclients",
+    "save",
+    "appendonly",
+    "appendfsync",
+    "timeout",
+    "tcp-keepalive",
+    "client-output-buffer-limit",
+    "client-query-buffer-limit",
+    "stop-writes-on-bgsave-error",
+    "min-replicas-to-write",
+    "replica-serve-stale-data",
+    "busy-reply-threshold",
+    "bind",
+    "port",
+    "protected-mode",
+    "databases",
+    "lazyfree-lazy-eviction",
+    "activedefrag",
+    PASSWORD,
+];
+const PASSWORD: &str = "requirepass";
+
+/// Probes of one Redis server.
+pub struct RedisProbe {
+    link: RedisLink,
+    trust: Trust,
+    kept: Kept<Held>,
+    beats: AtomicU64,
+}
+
+struct Held {
+    connection: MultiplexedConnection,
+    driver: Driver,
+}
+
+impl Ends for Held {
+    fn over(&self) -> Over {
+        self.driver.over()
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.driver.cut();
+    }
+}
+
+impl Held {
+    async fn ask(&self, questions: &Pipeline, limit: Limit) -> Result<Vec<Value>, Answer> {
+        let mut connection = self.connection.clone();
+        let asked = async {
+            let asked = connection.send_packed_commands(questions, 0, questions.len()).await;
+            asked.map_err(|error| answer_of(&error))
+        };
+        limit.run(asked).await
+    }
+}
+
+impl RedisProbe {
+    pub fn new(link: RedisLink) -> Self {
+        Self { link, trust: Trust::default(), kept: Kept::default(), beats: AtomicU64::new(0) }
+    }
+
+    async fn join(&self, limit: Limit) -> Result<Held, Answer> {
+        let stream = self.link.open("monitor", &self.trust, limit).await?;
+        let (connection, driver) = multiplex(stream, None).await?;
+        Ok(Held { connection, driver })
+    }
+
+    /// A read, then a write: a server that lets writes hang has answered the read already.
+    fn client_questions(&self) -> Pipeline {
+        let beat = self.beats.fetch_add(1, Ordering::Relaxed);
+        let mut questions = Pipeline::new();
+        questions.cmd("GET").arg(HEARTBEAT_KEY);
+        questions.cmd("SET").arg(HEARTBEAT_KEY).arg(beat).arg("EX").arg(HEARTBEAT_TTL_S);
+        questions
+    }
+}
+
+#[async_trait]
+impl Probe for RedisProbe {
+    async fn held(&self) -> Sample {
+        let mut draft = Draft::new(Origin::Held);
+        let limit = Limit::of(self.link.deadline);
+        let mut questions = self.client_questions();
+        questions.cmd("INFO");
+        let asked =
+            self.kept.ask(self.join(limit), async |held| held.ask(&questions, limit).await).await;
+        match asked {
+            Asked::NotConnected(answer) => draft.connect = answer,
+            Asked::Lost(lost @ Answer::Gone { .. }) => draft.connect = lost,
+            Asked::Lost(failed) | Asked::Refused(failed) => {
+                draft.connect = Answer::Ok;
+                draft.read = failed;
+            }
+            Asked::Answered(replies) => {
+                draft.connect = Answer::Ok;
+                let mut replies = replies.into_iter().map(reply);
+                draft.read = replies.next().map_or(Answer::NotAsked, answer);
+                draft.write = replies.next().map_or(Answer::NotAsked, answer);
+                if let Some(Ok(info)) = replies.next() {
+                    draft.readings = Info::parse(&info).readings();
+                }
+            }
+        }
+        draft.finish()
+    }
+
+    async fn fresh(&self) -> Sample {
+        let mut draft = Draft::new(Origin::Fresh);
+        let limit = Limit::of(self.link.deadline);
+        match self.link.open("fresh", &self.trust, limit).await {
+            Err(answer) => draft.connect = answer,
+            Ok(mut stream) => {
+                draft.connect = Answer::Ok;
+                let replies = ask(&mut stream, &self.client_questions(), limit).await;
+                let mut replies = replies.into_iter();
+                draft.read = replies.next().map_or(Answer::NotAsked, answer);
+                if !matches!(draft.read, Answer::Gone { .. } | Answer::Hung { .. }) {
+                    draft.write = replies.next().map_or(Answer::NotAsked, answer);
+                }
+            }
+        }
+        draft.finish()
+    }
+
+    async fn closed(&self) {
+        self.kept.closed().await;
+    }
+
+    async fn settings(&self) -> Result<BTreeMap<String, String>, ProbeError> {
+        let limit = Limit::of(self.link.deadline);
+        let mut questions = Pipeline::new();
+        for name in SETTINGS {
+            questions.cmd("CONFIG").arg("GET").arg(name);
+        }
+        let asked =
+            self.kept.ask(self.join(limit), async |held| held.ask(&questions, limit).await).await;
+        let failed = |answer| ask_error(&self.link.name, "CONFIG GET", answer);
+        match asked {
+            Asked::Answered(replies) => settings_of(replies).map_err(failed),
+            Asked::NotConnected(answer) | Asked::Lost(answer) | Asked::Refused(answer) => {
+                Err(failed(answer))
+            }
+        }
+    }
+}
+
+fn settings_of(replies: Vec<Value>) -> Result<BTreeMap<String, String>, Answer> {
+    let mut settings = BTreeMap::new();
+    for answered in replies.into_iter().map(reply) {
+        let pairs = redis::from_redis_value::<Vec<(String, String)>>(answered?).unwrap_or_default();
+        // A setting that this version does not have is answered with nothing.
+        settings.extend(pairs.into_iter().map(masked));
+    }
+    Ok(settings)
+}
+
+fn masked((name, value): (String, String)) -> (String, String) {
+    let value = match (name.as_str(), value.is_empty()) {
+        (PASSWORD, false) => "(set)".to_owned(),
+        _ => value,
+    };
+    (name, value)
+}
