@@ -1,4 +1,7 @@
 //! Symptoms: one pure function per finding kind, window in, verdict out. [`ALL`] is the list.
+//!
+//! A finding needs two bad samples in a row and its absence two good ones; a single sample, an old one, or a
+//! server on its way up says nothing.
 #![warn(clippy::wildcard_enum_match_arm)]
 
 use chrono::{DateTime, Utc};
@@ -6,12 +9,35 @@ use chrono::{DateTime, Utc};
 use crate::domain::finding::{FindingKind, Verdict};
 use crate::domain::window::Window;
 
-/// A detector.
-#[derive(Debug)]
+mod clients_refused;
+mod connection_pressure;
+mod memory_pressure;
+mod probe_failing;
+mod server_down;
+mod server_hung;
+mod streak;
+mod symptom;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod words;
+mod writes_refused;
+
+/// One kind of finding, and how to tell it.
+#[derive(Clone, Copy, Debug)]
 pub struct Detector {
     pub kind: FindingKind,
     pub judge: fn(&Window, DateTime<Utc>) -> Verdict,
 }
 
 /// Every detector there is.
-pub const ALL: &[Detector] = &[];
+pub const ALL: &[Detector] = &[
+    Detector { kind: FindingKind::ServerDown, judge: server_down::judge },
+    Detector { kind: FindingKind::ServerHung, judge: server_hung::judge },
+    Detector { kind: FindingKind::ClientsRefused, judge: clients_refused::judge },
+    Detector { kind: FindingKind::WritesRefused, judge: writes_refused::judge },
+    Detector { kind: FindingKind::ProbeFailing, judge: probe_failing::judge },
+    Detector { kind: FindingKind::MemoryPressure, judge: memory_pressure::judge },
+    Detector { kind: FindingKind::ConnectionPressure, judge: connection_pressure::judge },
+];
