@@ -1,6 +1,7 @@
 //! How to reach a watched server: its addresses and logins, what it runs in, and what to ask it.
 //! One folder per kind of server.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,9 @@ use crate::ports::runtime::{Runtime, Unit};
 
 mod dial;
 mod draft;
+mod facts;
 mod kept;
+mod notebook;
 pub mod postgres;
 pub mod redis;
 mod session;
@@ -112,7 +115,43 @@ impl Limit {
         tokio::time::timeout_at(self.at, step).await.unwrap_or_else(|_| Err(self.hung()))
     }
 
+    /// The sooner of this and `whole` from now.
+    fn at_most(self, whole: Duration) -> Self {
+        let other = Self::of(whole);
+        if other.at < self.at { other } else { self }
+    }
+
+    fn is_half_over(self) -> bool {
+        self.at.saturating_duration_since(Instant::now()) * 2 < self.whole
+    }
+
     fn hung(self) -> Answer {
         Answer::Hung { after_ms: u64::try_from(self.whole.as_millis()).unwrap_or(u64::MAX) }
+    }
+}
+
+/// Bytes as people read them.
+fn mib(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / (1024.0 * 1024.0))
+}
+
+/// What of `now` is not as it was when the target was healthy.
+fn changes(baseline: &BTreeMap<String, String>, now: &BTreeMap<String, String>) -> String {
+    if baseline.is_empty() {
+        return format!("{} settings read; there is no baseline to compare with", now.len());
+    }
+    let was = |name: &str| baseline.get(name).map_or("not set", String::as_str);
+    let changed = now
+        .iter()
+        .filter(|(name, value)| baseline.get(*name) != Some(value))
+        .map(|(name, value)| format!("{name} is `{value}`, was `{}`", was(name)));
+    let gone = baseline
+        .iter()
+        .filter(|(name, _)| !now.contains_key(*name))
+        .map(|(name, value)| format!("{name} is not set, was `{value}`"));
+    let all: Vec<_> = changed.chain(gone).collect();
+    match all.as_slice() {
+        [] => "every setting is as in the baseline".to_owned(),
+        _ => all.join("; "),
     }
 }

@@ -129,7 +129,8 @@ impl PostgresLink {
         if let Some(options) = session.options() {
             config.options(options);
         }
-        limit.run(self.establish(&config, session, trust)).await
+        // Boxed: a TLS handshake is a large future, and this one is inside many.
+        limit.run(Box::pin(self.establish(&config, session, trust))).await
     }
 
     async fn establish(

@@ -6,6 +6,7 @@ use crate::config::TlsConfig;
 use crate::config::secret::Secret;
 
 mod connect;
+mod facts;
 mod probe;
 mod sql;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio_postgres::{SimpleQueryMessage, Statement};
+use tokio_postgres::{Row, SimpleQueryMessage, Statement};
 
 use super::connect::{PgConnection, Session, answer_of};
 use super::{PostgresLink, sql};
@@ -129,16 +129,19 @@ impl Probe for PostgresProbe {
     /// Read over a session of the application, because the kept one overrides some of them for itself.
     async fn settings(&self) -> Result<BTreeMap<String, String>, ProbeError> {
         let session = self.link.connect(&self.link.app, "settings", Session::App).await?;
-        let asked = async {
-            let rows = session.query(sql::SETTINGS, &[]).await.map_err(|e| answer_of(&e))?;
-            let pair =
-                |row: &tokio_postgres::Row| Some((row.try_get(0).ok()?, row.try_get(1).ok()?));
-            Ok(rows.iter().filter_map(pair).collect())
-        };
-        let settings = Limit::of(self.link.deadline).run(asked).await;
+        let settings = Limit::of(self.link.deadline).run(settings_over(&session)).await;
         session.close().await;
         settings.map_err(|answer| ask_error(&self.link.name, "pg_settings", answer))
     }
+}
+
+/// The settings as this session has them.
+pub(super) async fn settings_over(
+    session: &PgConnection,
+) -> Result<BTreeMap<String, String>, Answer> {
+    let rows = session.query(sql::SETTINGS, &[]).await.map_err(|error| answer_of(&error))?;
+    let pair = |row: &Row| Some((row.try_get(0).ok()?, row.try_get(1).ok()?));
+    Ok(rows.iter().filter_map(pair).collect())
 }
 
 fn has_heartbeat(rows: &[SimpleQueryMessage]) -> bool {

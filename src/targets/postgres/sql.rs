@@ -99,3 +99,49 @@ pub(super) fn readings(row: &Row) -> BTreeMap<String, f64> {
     let value = |name: &str| row.try_get::<_, Option<f64>>(name).ok().flatten();
     NAMES.iter().filter_map(|name| Some(((*name).to_owned(), value(name)?))).collect()
 }
+
+/// Client backends other than our own. Asking who blocks whom takes locks, so only those who wait are asked.
+pub(super) const SESSIONS: &str = "
+WITH advisory AS MATERIALIZED (
+    SELECT DISTINCT pid FROM pg_locks WHERE locktype = 'advisory' AND granted
+)
+SELECT a.pid, a.backend_start,
+       coalesce(a.usename::text, '') AS usename,
+       coalesce(a.datname::text, '') AS datname,
+       coalesce(a.application_name, '') AS application_name,
+       coalesce(host(a.client_addr), 'local') AS client,
+       coalesce(a.state, 'unknown') AS state,
+       coalesce(extract(epoch FROM now() - a.state_change), 0)::float8 AS state_age,
+       extract(epoch FROM now() - a.xact_start)::float8 AS xact_age,
+       extract(epoch FROM now() - a.query_start)::float8 AS query_age,
+       a.wait_event_type,
+       a.backend_xid IS NOT NULL AS has_written,
+       CASE WHEN a.wait_event_type = 'Lock' THEN pg_blocking_pids(a.pid) ELSE '{}' END AS blocked_by,
+       EXISTS (SELECT FROM advisory WHERE advisory.pid = a.pid) AS holds_advisory_lock,
+       coalesce(r.rolsuper, false) AS is_superuser
+  FROM pg_stat_activity a LEFT JOIN pg_roles r ON r.oid = a.usesysid
+ WHERE a.backend_type = 'client backend' AND a.pid <> pg_backend_pid()
+   AND coalesce(a.application_name, '') NOT LIKE 'simctl/%'
+ ORDER BY a.backend_start, a.pid";
+
+/// One row about the server itself.
+pub(super) const SERVER: &str = "
+SELECT pg_postmaster_start_time() AS started_at,
+       current_setting('max_connections')::int AS max_connections,
+       current_setting('superuser_reserved_connections')::int
+           + coalesce(current_setting('reserved_connections', true)::int, 0) AS reserved,
+       (SELECT count(*)::int FROM pg_stat_activity
+         WHERE backend_type = 'client backend'
+           AND (pid = pg_backend_pid() OR application_name LIKE 'simctl/%')) AS own_sessions";
+
+/// Connection limits, where there are any.
+pub(super) const LIMITS: &str = "
+SELECT rolname::text AS name, rolconnlimit AS connections, true AS is_role
+  FROM pg_roles WHERE rolconnlimit <> -1
+UNION ALL
+SELECT datname::text, datconnlimit, false FROM pg_database WHERE datconnlimit <> -1
+ ORDER BY 1";
+
+/// When the server started, to the microsecond.
+pub(super) const STARTED: &str = "
+SELECT to_char(pg_postmaster_start_time() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')";

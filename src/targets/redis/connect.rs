@@ -5,7 +5,9 @@ use std::io;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Pipeline, RedisConnectionInfo, RedisError, ServerError, Value};
+use redis::{
+    AsyncConnectionConfig, Cmd, Pipeline, RedisConnectionInfo, RedisError, ServerError, Value,
+};
 use tokio::io::AsyncWriteExt;
 
 use super::RedisLink;
@@ -22,8 +24,8 @@ impl RedisLink {
     /// A connection named `simctl/<purpose>`, greeted and logged in.
     pub async fn connect(&self, purpose: &str) -> Result<MultiplexedConnection, ProbeError> {
         let opened = self.open(purpose, &Trust::default(), Limit::of(self.deadline)).await;
-        let stream = opened.map_err(|answer| connect_error(&self.name, answer))?;
-        let (connection, driver) = multiplex(stream, Some(self.deadline))
+        let talk = opened.map_err(|answer| connect_error(&self.name, answer))?;
+        let (connection, driver) = multiplex(talk, Some(self.deadline))
             .await
             .map_err(|answer| connect_error(&self.name, answer))?;
         // Ends by itself when the last clone of the connection is dropped.
@@ -37,10 +39,10 @@ impl RedisLink {
         purpose: &str,
         trust: &Trust,
         limit: Limit,
-    ) -> Result<Box<dyn Wire>, Answer> {
-        let mut stream = limit.run(self.dial(trust)).await?;
+    ) -> Result<Talk, Answer> {
+        let mut talk = Talk::new(limit.run(self.dial(trust)).await?);
         let (greeting, must_work) = self.greeting(purpose);
-        let replies = ask(&mut stream, &greeting, limit).await;
+        let replies = talk.ask(&greeting, limit).await;
         for (nth, reply) in replies.iter().enumerate() {
             match reply {
                 Ok(_) => {}
@@ -51,7 +53,7 @@ impl RedisLink {
                 Err(_) => {}
             }
         }
-        Ok(stream)
+        Ok(talk)
     }
 
     async fn dial(&self, trust: &Trust) -> Result<Box<dyn Wire>, Answer> {
@@ -100,43 +102,70 @@ pub(crate) fn is_full(code: &str, text: &str) -> bool {
     code == "ERR" && text.contains("max number of clients")
 }
 
-/// Sends all commands at once and reads one reply for each. After a failed read the rest are that failure.
-pub(super) async fn ask(
-    stream: &mut Box<dyn Wire>,
-    pipeline: &Pipeline,
-    limit: Limit,
-) -> Vec<Result<Value, Answer>> {
-    // A server that turned us away has closed already; what it said is still there to read.
-    let send = async {
-        stream.write_all(&pipeline.get_packed_pipeline()).await.map_err(|e| dial::io_answer(&e))
-    };
-    let sent = limit.run(send).await;
-    let mut decoder = Default::default();
-    let mut replies = Vec::with_capacity(pipeline.len());
-    while replies.len() < pipeline.len() {
-        let next = async {
-            redis::parse_redis_value_async(&mut decoder, stream).await.map_err(|e| answer_of(&e))
-        };
-        match limit.run(next).await {
-            Ok(value) => replies.push(reply(value)),
-            Err(answer) => {
-                let first = sent.clone().err().unwrap_or(answer);
-                replies.resize(pipeline.len(), Err(first));
-            }
-        }
-    }
-    replies
+/// A bare connection, for a few questions in a row.
+pub(super) struct Talk {
+    wire: Box<dyn Wire>,
+    /// Set while an answer is outstanding: when it never came, what comes next belongs to nobody.
+    lost: Option<Answer>,
 }
 
-/// Hands a greeted stream to the redis crate.
+impl Talk {
+    fn new(wire: Box<dyn Wire>) -> Self {
+        Self { wire, lost: None }
+    }
+
+    /// One command, one reply.
+    pub(super) async fn one(&mut self, command: &Cmd, limit: Limit) -> Result<Value, Answer> {
+        let mut pipeline = Pipeline::new();
+        pipeline.add_command(command.clone());
+        self.ask(&pipeline, limit).await.pop().unwrap_or(Err(Answer::NotAsked))
+    }
+
+    /// Sends all commands at once and reads one reply for each. After a failed read the rest are that failure.
+    pub(super) async fn ask(
+        &mut self,
+        pipeline: &Pipeline,
+        limit: Limit,
+    ) -> Vec<Result<Value, Answer>> {
+        if let Some(lost) = &self.lost {
+            return vec![Err(lost.clone()); pipeline.len()];
+        }
+        self.lost = Some(limit.hung());
+        // A server that turned us away has closed already; what it said is still there to read.
+        let packed = pipeline.get_packed_pipeline();
+        let send = async { self.wire.write_all(&packed).await.map_err(|e| dial::io_answer(&e)) };
+        let sent = limit.run(send).await;
+        let mut decoder = Default::default();
+        let mut replies = Vec::with_capacity(pipeline.len());
+        while replies.len() < pipeline.len() {
+            let next = async {
+                let next = redis::parse_redis_value_async(&mut decoder, &mut self.wire).await;
+                next.map_err(|error| answer_of(&error))
+            };
+            match limit.run(next).await {
+                Ok(value) => replies.push(reply(value)),
+                Err(answer) => {
+                    let first = sent.err().unwrap_or(answer);
+                    self.lost = Some(first.clone());
+                    replies.resize(pipeline.len(), Err(first));
+                    return replies;
+                }
+            }
+        }
+        self.lost = None;
+        replies
+    }
+}
+
+/// Hands a greeted connection to the redis crate.
 pub(super) async fn multiplex(
-    stream: Box<dyn Wire>,
+    talk: Talk,
     deadline: Option<Duration>,
 ) -> Result<(MultiplexedConnection, Driver), Answer> {
     let config =
         AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(deadline);
     let silent = RedisConnectionInfo::default().set_skip_set_lib_name();
-    let (connection, driver) = MultiplexedConnection::new_with_config(&silent, stream, config)
+    let (connection, driver) = MultiplexedConnection::new_with_config(&silent, talk.wire, config)
         .await
         .map_err(|error| answer_of(&error))?;
     Ok((connection, Driver::spawn(driver)))

@@ -6,8 +6,11 @@ use crate::config::TlsConfig;
 use crate::config::secret::Secret;
 use crate::domain::sample::Answer;
 
+mod clients;
 mod connect;
+mod facts;
 mod info;
+mod keys;
 mod probe;
 
 pub use connect::CLIENT_NAME_PREFIX;

@@ -8,7 +8,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, Value};
 
 use super::RedisLink;
-use super::connect::{answer_of, ask, multiplex, reply};
+use super::connect::{answer_of, multiplex, reply};
 use super::info::Info;
 use crate::domain::sample::{Answer, Origin, Sample};
 use crate::ports::probe::{Probe, ProbeError};
@@ -91,8 +91,8 @@ impl RedisProbe {
     }
 
     async fn join(&self, limit: Limit) -> Result<Held, Answer> {
-        let stream = self.link.open("monitor", &self.trust, limit).await?;
-        let (connection, driver) = multiplex(stream, None).await?;
+        let talk = self.link.open("monitor", &self.trust, limit).await?;
+        let (connection, driver) = multiplex(talk, None).await?;
         Ok(Held { connection, driver })
     }
 
@@ -140,9 +140,9 @@ impl Probe for RedisProbe {
         let limit = Limit::of(self.link.deadline);
         match self.link.open("fresh", &self.trust, limit).await {
             Err(answer) => draft.connect = answer,
-            Ok(mut stream) => {
+            Ok(mut talk) => {
                 draft.connect = Answer::Ok;
-                let replies = ask(&mut stream, &self.client_questions(), limit).await;
+                let replies = talk.ask(&self.client_questions(), limit).await;
                 let mut replies = replies.into_iter();
                 draft.read = replies.next().map_or(Answer::NotAsked, answer);
                 if !matches!(draft.read, Answer::Gone { .. } | Answer::Hung { .. }) {
@@ -159,15 +159,12 @@ impl Probe for RedisProbe {
 
     async fn settings(&self) -> Result<BTreeMap<String, String>, ProbeError> {
         let limit = Limit::of(self.link.deadline);
-        let mut questions = Pipeline::new();
-        for name in SETTINGS {
-            questions.cmd("CONFIG").arg("GET").arg(name);
-        }
+        let questions = settings_questions();
         let asked =
             self.kept.ask(self.join(limit), async |held| held.ask(&questions, limit).await).await;
         let failed = |answer| ask_error(&self.link.name, "CONFIG GET", answer);
         match asked {
-            Asked::Answered(replies) => settings_of(replies).map_err(failed),
+            Asked::Answered(replies) => settings_of(replies.into_iter().map(reply)).map_err(failed),
             Asked::NotConnected(answer) | Asked::Lost(answer) | Asked::Refused(answer) => {
                 Err(failed(answer))
             }
@@ -175,9 +172,20 @@ impl Probe for RedisProbe {
     }
 }
 
-fn settings_of(replies: Vec<Value>) -> Result<BTreeMap<String, String>, Answer> {
+/// One question per setting: several at once are understood only since Redis 7.
+pub(super) fn settings_questions() -> Pipeline {
+    let mut questions = Pipeline::new();
+    for name in SETTINGS {
+        questions.cmd("CONFIG").arg("GET").arg(name);
+    }
+    questions
+}
+
+pub(super) fn settings_of(
+    replies: impl IntoIterator<Item = Result<Value, Answer>>,
+) -> Result<BTreeMap<String, String>, Answer> {
     let mut settings = BTreeMap::new();
-    for answered in replies.into_iter().map(reply) {
+    for answered in replies {
         let pairs = redis::from_redis_value::<Vec<(String, String)>>(answered?).unwrap_or_default();
         // A setting that this version does not have is answered with nothing.
         settings.extend(pairs.into_iter().map(masked));

@@ -1,0 +1,138 @@
+//! What an investigation observes: the client's view, the unit the server runs in, then the server from inside.
+//! Reads only; a server that is stopped, frozen or full costs a deadline at most.
+
+use std::time::Duration;
+
+use super::notebook::{Notebook, Report};
+use super::{Limit, Link, Place, Server, dial};
+use crate::diagnose::facts::Facts;
+use crate::domain::effect::Known;
+use crate::domain::finding::FindingKind;
+use crate::domain::sample::{Answer, Origin, RuntimeEvent, Sample};
+use crate::domain::unit::{UnitState, UnitStatus};
+
+/// All questions together take no longer.
+const WHOLE: Duration = Duration::from_secs(3);
+/// The runtime answers at once or not at all.
+const INSPECT: Duration = Duration::from_secs(1);
+
+impl Server {
+    /// Observes what a judgement about `finding` needs. Each question and its answer is reported as it happens.
+    pub async fn facts(&self, finding: FindingKind, known: &Known, report: Report<'_>) -> Facts {
+        let mut notebook = Notebook::new(report, Limit::of(WHOLE));
+        notebook.note("client's view", &clients_view(&known.samples));
+        if !known.runtime_events.is_empty() {
+            notebook.note("runtime events", &events(&known.runtime_events));
+        }
+        let unit = match &self.place {
+            Some(place) => inspect(place, &mut notebook).await,
+            None => None,
+        };
+        let (mut redis, mut postgres) = (None, None);
+        match unit.as_ref().map(|unit| unit.status) {
+            None | Some(UnitStatus::Running) => match &self.link {
+                Link::Redis(link) => redis = link.facts(&known.baseline, &mut notebook).await,
+                Link::Postgres(link) => postgres = link.facts(&known.baseline, &mut notebook).await,
+            },
+            Some(status) => {
+                let why = format!("not asked: what it runs in is {}", status_word(status));
+                notebook.note("server", &why);
+            }
+        }
+        Facts {
+            finding,
+            samples: known.samples.clone(),
+            runtime_events: known.runtime_events.clone(),
+            baseline: known.baseline.clone(),
+            unit,
+            redis,
+            postgres,
+            evidence: notebook.into_evidence(),
+        }
+    }
+
+    /// Names this life of this server: another process is another identity.
+    pub async fn identity(&self) -> String {
+        if let Some(place) = &self.place
+            && let Ok(Ok(state)) =
+                tokio::time::timeout(INSPECT, place.runtime.inspect(&place.unit)).await
+            && state.status != UnitStatus::Absent
+        {
+            return state.identity();
+        }
+        let life = match &self.link {
+            Link::Redis(link) => link.life().await,
+            Link::Postgres(link) => link.life().await,
+        };
+        life.unwrap_or_else(|| "unreachable".to_owned())
+    }
+}
+
+async fn inspect(place: &Place, notebook: &mut Notebook<'_>) -> Option<UnitState> {
+    let question = format!("{} inspect {}", place.runtime.kind().as_str(), place.unit.name);
+    let look = async {
+        place
+            .runtime
+            .inspect(&place.unit)
+            .await
+            .map_err(|error| dial::failed("RUNTIME", chain(&error)))
+    };
+    notebook.ask(&question, INSPECT, look, unit_words).await
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {}", chain(source)),
+        None => error.to_string(),
+    }
+}
+
+fn unit_words(unit: &UnitState) -> String {
+    let exit = unit.exit_code.filter(|_| unit.status == UnitStatus::Exited);
+    let words = [
+        Some(status_word(unit.status).to_owned()),
+        exit.map(|code| format!("exit code {code}")),
+        unit.started_at.map(|at| format!("started {}", at.format("%Y-%m-%d %H:%M:%S UTC"))),
+        unit.memory_limit.map(|bytes| format!("memory limit {}", super::mib(bytes))),
+    ];
+    words.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+fn status_word(status: UnitStatus) -> &'static str {
+    match status {
+        UnitStatus::Running => "running",
+        UnitStatus::Paused => "paused",
+        UnitStatus::Restarting => "restarting",
+        UnitStatus::Exited => "exited",
+        UnitStatus::Absent => "absent",
+    }
+}
+
+/// The newest answers over each connection, in words.
+fn clients_view(samples: &[Sample]) -> String {
+    let newest = |origin| samples.iter().rev().find(|sample| sample.origin == origin);
+    let views = [(Origin::Fresh, "a new client"), (Origin::Held, "the kept connection")];
+    let words: Vec<_> = views
+        .into_iter()
+        .filter_map(|(origin, name)| Some(format!("{name}: {}", answers(newest(origin)?))))
+        .collect();
+    if words.is_empty() { "no samples".to_owned() } else { words.join("; ") }
+}
+
+fn answers(sample: &Sample) -> String {
+    let asked = [("connect", &sample.connect), ("read", &sample.read), ("write", &sample.write)];
+    let words: Vec<_> = asked
+        .into_iter()
+        .filter(|(_, answer)| **answer != Answer::NotAsked)
+        .map(|(what, answer)| format!("{what} {}", answer.describe()))
+        .collect();
+    if words.is_empty() { "nothing was asked".to_owned() } else { words.join(", ") }
+}
+
+fn events(events: &[RuntimeEvent]) -> String {
+    let words: Vec<_> = events
+        .iter()
+        .map(|event| format!("{} {}", event.at.format("%H:%M:%S%.3f"), event.detail))
+        .collect();
+    words.join("; ")
+}

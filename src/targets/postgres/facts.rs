@@ -1,0 +1,199 @@
+//! A PostgreSQL server from inside: who holds its slots, who waits for whom, and which limits apply.
+
+use std::collections::BTreeMap;
+
+use tokio_postgres::Row;
+
+use super::connect::{PgConnection, Session, answer_of};
+use super::{Login, PostgresLink, sql};
+use crate::diagnose::facts::{PgSession, PostgresFacts};
+use crate::domain::sample::Answer;
+use crate::targets::dial::Trust;
+use crate::targets::notebook::Notebook;
+use crate::targets::{Limit, changes};
+
+impl PostgresLink {
+    /// Asks everything a diagnosis needs. `None` when no login was let in or sessions could not be listed.
+    pub(in crate::targets) async fn facts(
+        &self,
+        baseline: &BTreeMap<String, String>,
+        notebook: &mut Notebook<'_>,
+    ) -> Option<PostgresFacts> {
+        let session = self.enter(notebook).await?;
+        let sessions = self.sessions(&session, notebook).await;
+        let limits = self.limits(&session, notebook).await;
+        self.settings_now(baseline, notebook).await;
+        session.close().await;
+        let (sessions, limits) = (sessions?, limits?);
+        Some(PostgresFacts { sessions, ..limits })
+    }
+
+    /// When the postmaster started: new with every start.
+    pub(in crate::targets) async fn life(&self) -> Option<String> {
+        for login in self.readers() {
+            let Ok(session) = self.connect(login, "identity", Session::Monitor).await else {
+                continue;
+            };
+            let asked =
+                async { session.query_one(sql::STARTED, &[]).await.map_err(|e| answer_of(&e)) };
+            let row = Limit::of(self.deadline).run(asked).await;
+            session.close().await;
+            return row.ok()?.try_get(0).ok();
+        }
+        None
+    }
+
+    /// Who may read statistics, most modest first. Superusers have slots of their own when all others are taken.
+    fn readers(&self) -> impl Iterator<Item = &Login> {
+        std::iter::once(&self.monitor).chain(&self.fixer)
+    }
+
+    async fn enter(&self, notebook: &mut Notebook<'_>) -> Option<PgConnection> {
+        for login in self.readers() {
+            let question = format!(
+                "psql -h {} -p {} -U {} -d {}",
+                self.host, self.port, login.user, login.database
+            );
+            let limit = Limit::of(self.deadline);
+            let (trust, mut turned_away) = (Trust::default(), false);
+            let enter = async {
+                let entered = self.open(login, "facts", Session::Monitor, &trust, limit).await;
+                entered.inspect_err(|answer| turned_away = matches!(answer, Answer::Error { .. }))
+            };
+            let entered =
+                notebook.ask(&question, self.deadline, enter, |_| "let in".to_owned()).await;
+            // Another login helps only where this one was turned away by a server that is there.
+            if entered.is_some() || !turned_away {
+                return entered;
+            }
+        }
+        None
+    }
+
+    async fn sessions(
+        &self,
+        session: &PgConnection,
+        notebook: &mut Notebook<'_>,
+    ) -> Option<Vec<PgSession>> {
+        let question = "psql -c \"SELECT … FROM pg_stat_activity\"";
+        let rows = async {
+            let rows =
+                session.query(sql::SESSIONS, &[]).await.map_err(|error| answer_of(&error))?;
+            rows.iter().map(pg_session).collect::<Result<Vec<_>, _>>().map_err(|e| answer_of(&e))
+        };
+        notebook.ask(question, self.deadline, rows, |sessions| session_words(sessions)).await
+    }
+
+    async fn limits(
+        &self,
+        session: &PgConnection,
+        notebook: &mut Notebook<'_>,
+    ) -> Option<PostgresFacts> {
+        let question = "psql -c \"SELECT rolname, rolconnlimit FROM pg_roles; \
+                        SELECT datname, datconnlimit FROM pg_database; SHOW max_connections\"";
+        let asked = async {
+            let server = session.query_one(sql::SERVER, &[]).await.map_err(|e| answer_of(&e))?;
+            let limits = session.query(sql::LIMITS, &[]).await.map_err(|e| answer_of(&e))?;
+            server_facts(&server, &limits).map_err(|error| answer_of(&error))
+        };
+        notebook.ask(question, self.deadline, asked, limit_words).await
+    }
+
+    /// The settings as the application has them, when it is let in at all.
+    async fn settings_now(&self, baseline: &BTreeMap<String, String>, notebook: &mut Notebook<'_>) {
+        let limit = Limit::of(self.deadline);
+        let trust = Trust::default();
+        let asked = async {
+            let session = self.open(&self.app, "facts", Session::App, &trust, limit).await?;
+            let settings = super::probe::settings_over(&session).await;
+            session.close().await;
+            settings
+        };
+        let differences = |now: &BTreeMap<_, _>| changes(baseline, now);
+        let question = format!("psql -U {} -c \"SELECT … FROM pg_settings\"", self.app.user);
+        notebook.ask(&question, self.deadline, asked, differences).await;
+    }
+}
+
+fn pg_session(row: &Row) -> Result<PgSession, tokio_postgres::Error> {
+    Ok(PgSession {
+        pid: row.try_get("pid")?,
+        backend_start: row.try_get("backend_start")?,
+        user: row.try_get("usename")?,
+        database: row.try_get("datname")?,
+        application: row.try_get("application_name")?,
+        client: row.try_get("client")?,
+        state: row.try_get("state")?,
+        state_age_s: row.try_get("state_age")?,
+        xact_age_s: row.try_get("xact_age")?,
+        query_age_s: row.try_get("query_age")?,
+        wait_type: row.try_get("wait_event_type")?,
+        has_written: row.try_get("has_written")?,
+        blocked_by: row.try_get("blocked_by")?,
+        holds_advisory_lock: row.try_get("holds_advisory_lock")?,
+        is_superuser: row.try_get("is_superuser")?,
+    })
+}
+
+fn server_facts(server: &Row, limits: &[Row]) -> Result<PostgresFacts, tokio_postgres::Error> {
+    let count = |name: &str| -> Result<u32, tokio_postgres::Error> {
+        Ok(u32::try_from(server.try_get::<_, i32>(name)?).unwrap_or_default())
+    };
+    let mut facts = PostgresFacts {
+        started_at: server.try_get("started_at")?,
+        max_connections: count("max_connections")?,
+        reserved: count("reserved")?,
+        own_sessions: count("own_sessions")?,
+        ..PostgresFacts::default()
+    };
+    for row in limits {
+        let limit = (row.try_get("name")?, row.try_get("connections")?);
+        if row.try_get::<_, bool>("is_role")? {
+            facts.role_limits.push(limit);
+        } else {
+            facts.database_limits.push(limit);
+        }
+    }
+    Ok(facts)
+}
+
+/// Sessions by what they do, the largest group first.
+fn session_words(sessions: &[PgSession]) -> String {
+    if sessions.is_empty() {
+        return "no sessions besides simctl's".to_owned();
+    }
+    let mut groups: BTreeMap<(&str, &str, &str), (usize, f64)> = BTreeMap::new();
+    for session in sessions {
+        let key = (session.state.as_str(), session.user.as_str(), session.application.as_str());
+        let group = groups.entry(key).or_default();
+        group.0 += 1;
+        group.1 = group.1.max(session.state_age_s);
+    }
+    let mut groups: Vec<_> = groups.into_iter().collect();
+    groups.sort_by_key(|(_, (count, _))| std::cmp::Reverse(*count));
+    let words: Vec<_> = groups
+        .into_iter()
+        .take(4)
+        .map(|((state, user, application), (count, age))| {
+            format!("{count} {state} as {user} ({application}), the oldest for {age:.1} s")
+        })
+        .collect();
+    let waiting = sessions.iter().filter(|session| !session.blocked_by.is_empty()).count();
+    format!("{} sessions: {}; {waiting} wait for a lock", sessions.len(), words.join("; "))
+}
+
+fn limit_words(facts: &PostgresFacts) -> String {
+    let named = |limits: &[(String, i32)]| {
+        let words: Vec<_> = limits.iter().map(|(name, limit)| format!("{name} {limit}")).collect();
+        if words.is_empty() { "none".to_owned() } else { words.join(", ") }
+    };
+    format!(
+        "max_connections {}, {} reserved for superusers, {} are simctl's; role limits: {}; \
+         database limits: {}",
+        facts.max_connections,
+        facts.reserved,
+        facts.own_sessions,
+        named(&facts.role_limits),
+        named(&facts.database_limits)
+    )
+}

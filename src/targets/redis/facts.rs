@@ -1,0 +1,143 @@
+//! A Redis server from inside: memory, settings, clients, and which keys fill it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use redis::Value;
+
+use super::RedisLink;
+use super::clients;
+use super::connect::Talk;
+use super::info::Info;
+use super::keys::{self, Keys};
+use super::probe::{self, settings_of};
+use crate::diagnose::facts::{RedisClient, RedisFacts};
+use crate::domain::sample::Answer;
+use crate::targets::dial::Trust;
+use crate::targets::notebook::Notebook;
+use crate::targets::{Limit, changes, mib};
+
+/// Looking at the keys may take longer than one answer.
+const SCAN: Duration = Duration::from_millis(1_500);
+
+impl RedisLink {
+    /// Asks everything a diagnosis needs. `None` when the server did not let us in or did not describe itself.
+    pub(in crate::targets) async fn facts(
+        &self,
+        baseline: &BTreeMap<String, String>,
+        notebook: &mut Notebook<'_>,
+    ) -> Option<RedisFacts> {
+        let mut talk = self.greet(notebook).await?;
+        let info = self.info(&mut talk, notebook).await?;
+        let settings = self.settings(&mut talk, baseline, notebook).await.unwrap_or_default();
+        let clients = self.clients(&mut talk, notebook).await.unwrap_or_default();
+        let keys = self.keys(&mut talk, notebook).await.unwrap_or_default();
+        let whole = |field: &str| info.whole(field).unwrap_or_default();
+        let set = |name: &str| settings.get(name).map(String::as_str);
+        Some(RedisFacts {
+            run_id: info.text("run_id").unwrap_or_default().to_owned(),
+            maxmemory: whole("maxmemory"),
+            policy: info.text("maxmemory_policy").unwrap_or_default().to_owned(),
+            used_memory: whole("used_memory"),
+            dataset_bytes: whole("used_memory_dataset"),
+            overhead_bytes: whole("used_memory_overhead"),
+            client_bytes: whole("mem_clients_normal"),
+            keys: info.keys().unwrap_or_default(),
+            maxclients: info
+                .whole("maxclients")
+                .or_else(|| set("maxclients")?.parse().ok())
+                .unwrap_or_default(),
+            clients,
+            prefixes: keys.prefixes,
+            keys_seen: keys.seen,
+            persists: set("save").is_some_and(|save| !save.is_empty())
+                || set("appendonly") == Some("yes"),
+            changes_since_save: whole("rdb_changes_since_last_save"),
+        })
+    }
+
+    /// The run id: a new one with every start.
+    pub(in crate::targets) async fn life(&self) -> Option<String> {
+        let limit = Limit::of(self.deadline);
+        let mut talk = self.open("identity", &Trust::default(), limit).await.ok()?;
+        let info = Info::parse(&talk.one(redis::cmd("INFO").arg("server"), limit).await.ok()?);
+        info.text("run_id").map(str::to_owned)
+    }
+
+    async fn greet(&self, notebook: &mut Notebook<'_>) -> Option<Talk> {
+        let question = format!("redis-cli -h {} -p {} PING", self.host, self.port);
+        let limit = Limit::of(self.deadline);
+        let ping = async {
+            let mut talk = self.open("facts", &Trust::default(), limit).await?;
+            let said = talk.one(&redis::cmd("PING"), limit).await;
+            Ok((talk, said))
+        };
+        let describe = |(_, said): &(Talk, Result<Value, Answer>)| match said {
+            Ok(_) => "let in; PING is answered".to_owned(),
+            Err(answer) => format!("let in; PING: {}", answer.describe()),
+        };
+        notebook.ask(&question, self.deadline, ping, describe).await.map(|(talk, _)| talk)
+    }
+
+    async fn info(&self, talk: &mut Talk, notebook: &mut Notebook<'_>) -> Option<Info> {
+        let limit = Limit::of(self.deadline);
+        let info = async { Ok(Info::parse(&talk.one(&redis::cmd("INFO"), limit).await?)) };
+        notebook.ask("redis-cli INFO", self.deadline, info, memory_words).await
+    }
+
+    async fn settings(
+        &self,
+        talk: &mut Talk,
+        baseline: &BTreeMap<String, String>,
+        notebook: &mut Notebook<'_>,
+    ) -> Option<BTreeMap<String, String>> {
+        let limit = Limit::of(self.deadline);
+        let settings = async {
+            let replies = talk.ask(&probe::settings_questions(), limit).await;
+            settings_of(replies)
+        };
+        let differences = |now: &BTreeMap<_, _>| changes(baseline, now);
+        notebook.ask("redis-cli CONFIG GET", self.deadline, settings, differences).await
+    }
+
+    async fn clients(
+        &self,
+        talk: &mut Talk,
+        notebook: &mut Notebook<'_>,
+    ) -> Option<Vec<RedisClient>> {
+        let limit = Limit::of(self.deadline);
+        let list = async {
+            let list = talk.one(redis::cmd("CLIENT").arg("LIST"), limit).await?;
+            Ok(clients::parse(&redis::from_redis_value::<String>(list).unwrap_or_default()))
+        };
+        let words = |clients: &Vec<RedisClient>| clients::words(clients);
+        notebook.ask("redis-cli CLIENT LIST", self.deadline, list, words).await
+    }
+
+    async fn keys(&self, talk: &mut Talk, notebook: &mut Notebook<'_>) -> Option<Keys> {
+        let limit = Limit::of(SCAN);
+        let sampled = keys::sample(talk, limit);
+        notebook.ask("redis-cli SCAN, MEMORY USAGE, PTTL", SCAN, sampled, keys::words).await
+    }
+}
+
+fn memory_words(info: &Info) -> String {
+    let bytes = |field: &str| mib(info.whole(field).unwrap_or_default());
+    let limit = match info.whole("maxmemory") {
+        Some(0) => "no limit".to_owned(),
+        _ => bytes("maxmemory"),
+    };
+    format!(
+        "used {} of {limit} ({}), dataset {}, overhead {}, client buffers {}; {} keys; {} OOM errors, \
+         {} evicted, {} connections rejected since the start",
+        bytes("used_memory"),
+        info.text("maxmemory_policy").unwrap_or("policy unknown"),
+        bytes("used_memory_dataset"),
+        bytes("used_memory_overhead"),
+        bytes("mem_clients_normal"),
+        info.keys().unwrap_or_default(),
+        info.errors("OOM").unwrap_or_default(),
+        info.whole("evicted_keys").unwrap_or_default(),
+        info.whole("rejected_connections").unwrap_or_default(),
+    )
+}
