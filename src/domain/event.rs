@@ -237,9 +237,9 @@ impl Event {
             at: self.at,
             kind: self.body.kind().to_owned(),
             incident: self.incident.map(|id| id.0),
-            target: self.target.as_ref().map(|id| id.as_str().to_owned()),
-            actor: self.actor.clone(),
-            body: without_nul(serde_json::to_value(&self.body).unwrap_or_default()),
+            target: self.target.as_ref().map(|id| without_nul(id.as_str().to_owned())),
+            actor: without_nul(self.actor.clone()),
+            body: storable(serde_json::to_value(&self.body).unwrap_or_default()),
             prev_hash,
             hash: String::new(),
         }
@@ -259,8 +259,10 @@ impl Sealed {
 }
 
 impl RawEvent {
-    /// The hash these columns must have. Object keys are sorted, so it survives a store that reorders them.
+    /// The hash these columns must have. Object keys are sorted and numbers in their [`storable`] form, so it
+    /// survives a store that reorders keys and writes numbers its own way.
     pub fn expected_hash(&self) -> String {
+        let body = storable(self.body.clone());
         let covered = serde_json::json!([
             self.seq,
             self.at.timestamp_micros(),
@@ -268,7 +270,7 @@ impl RawEvent {
             self.incident,
             self.target,
             self.actor,
-            self.body,
+            body,
             self.prev_hash,
         ]);
         hex(&Sha256::digest(covered.to_string()))
@@ -287,15 +289,98 @@ impl RawEvent {
     }
 }
 
-/// PostgreSQL's JSON cannot hold NUL; server-borne text may.
-fn without_nul(value: Value) -> Value {
+/// The form of a JSON value that every store gives back unchanged. PostgreSQL's JSON has no NUL, no negative
+/// zero and no difference between `5.0` and `5`; reading a decimal number back is exact to 15 digits only.
+pub fn storable(value: Value) -> Value {
     match value {
-        Value::String(text) if text.contains('\0') => Value::String(text.replace('\0', "\u{fffd}")),
-        Value::Array(items) => Value::Array(items.into_iter().map(without_nul).collect()),
-        Value::Object(map) => Value::Object(
-            map.into_iter().map(|(k, v)| (k.replace('\0', "\u{fffd}"), without_nul(v))).collect(),
-        ),
-        other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => other,
+        Value::String(text) => Value::String(without_nul(text)),
+        Value::Array(items) => Value::Array(items.into_iter().map(storable).collect()),
+        Value::Object(map) => {
+            Value::Object(map.into_iter().map(|(k, v)| (without_nul(k), storable(v))).collect())
+        }
+        Value::Number(number) => match number.as_f64() {
+            Some(float) if number.is_f64() => storable_float(float),
+            _ => Value::Number(number),
+        },
+        other @ (Value::Null | Value::Bool(_)) => other,
+    }
+}
+
+/// Text without NUL, which PostgreSQL cannot hold; server-borne text may have it.
+pub fn without_nul(text: String) -> String {
+    if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
+}
+
+/// Whole numbers as integers, others to 15 digits; magnitudes beyond 1e300 either way are cut.
+fn storable_float(float: f64) -> Value {
+    const HUGE: f64 = 1e300;
+    const FITS_U64: f64 = 18_446_744_073_709_551_616.0;
+    if float.abs() < HUGE.recip() {
+        return Value::from(0);
+    }
+    if float.fract() == 0.0 {
+        #[expect(clippy::cast_possible_truncation, reason = "whole, and in range by the guard")]
+        #[expect(clippy::cast_sign_loss, reason = "positive by the guard")]
+        if (0.0..FITS_U64).contains(&float) {
+            return Value::from(float as u64);
+        } else if (-FITS_U64 / 2.0..0.0).contains(&float) {
+            return Value::from(float as i64);
+        }
+    }
+    let cut = float.clamp(-HUGE, HUGE);
+    Value::from(format!("{cut:.14e}").parse().unwrap_or(cut))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn numbers_take_the_form_that_every_store_gives_back() {
+        for (given, kept) in [
+            (0.1, "0.1"),
+            (-0.0, "0"),
+            (5.0, "5"),
+            (-3.0, "-3"),
+            (1e16, "10000000000000000"),
+            (1e19, "10000000000000000000"),
+            (-1e19, "-1e19"),
+            (1e21, "1e21"),
+            (0.1 + 0.2, "0.3"),
+            (5e-324, "0"),
+            (f64::MAX, "1e300"),
+            (1.0 / 3.0, "0.333333333333333"),
+        ] {
+            assert_eq!(storable(Value::from(given)).to_string(), kept, "{given:e}");
+        }
+        let exact = Value::from(u64::MAX);
+        assert_eq!(storable(exact.clone()), exact);
+    }
+
+    #[test]
+    fn nul_never_reaches_a_store() {
+        let kept = storable(serde_json::json!({ "a\0": ["b\0c"] }));
+        assert_eq!(kept, serde_json::json!({ "a\u{fffd}": ["b\u{fffd}c"] }));
+    }
+
+    proptest! {
+        #[test]
+        fn any_number_keeps_its_form_through_text(float in any::<f64>().prop_filter("JSON has no such number", |f| f.is_finite())) {
+            let once = storable(Value::from(float));
+            let read: Value = serde_json::from_str(&once.to_string()).expect("valid JSON");
+            prop_assert_eq!(storable(read), once);
+        }
+
+        #[test]
+        fn any_decimal_notation_of_a_number_keeps_its_form(mantissa in -999_999_999_999_999i64..999_999_999_999_999, places in 0usize..40) {
+            let once = storable(Value::from(mantissa as f64 / 10f64.powi(places as i32)));
+            // PostgreSQL writes numbers without an exponent.
+            let plain = once.as_f64().map_or_else(String::new, |f| format!("{f:.60}"));
+            let read: Value = serde_json::from_str(plain.trim_end_matches('0').trim_end_matches('.')).expect("valid JSON");
+            prop_assert_eq!(storable(read), once);
+        }
     }
 }
 

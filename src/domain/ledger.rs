@@ -17,7 +17,7 @@ use super::incident::{Incident, Note, Status};
 use super::injection::Injection;
 
 /// How many ended incidents and injections stay in memory.
-const KEPT_ENDED: usize = 100;
+pub const KEPT_ENDED: usize = 100;
 
 /// A (target, action) pair's recent past: cool-down and breaker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -102,6 +102,7 @@ pub enum Row {
     },
     /// `fault_events`: what was observed or received.
     Fault {
+        id: uuid::Uuid,
         at: DateTime<Utc>,
         target: String,
         fault_type: String,
