@@ -73,7 +73,11 @@ impl Broken {
 
 /// Reads the whole log and says whether it is as it was written; `anchor` is what this machine remembers.
 pub async fn verify(store: &dyn Store, anchor: Option<&Head>) -> Result<AuditReport, StoreError> {
-    let mut walk = Walk { end: Head::genesis(), anchor };
+    // An engine may append meanwhile: what is remembered now must be there at the end of the walk, and what is
+    // remembered then must not lie behind it.
+    let before = store.remembered_head().await?;
+    let known = [before.as_ref().map(|h| (h, "the store")), anchor.map(|h| (h, "this machine"))];
+    let mut walk = Walk { end: Head::genesis(), known: known.into_iter().flatten().collect() };
     loop {
         let page = match page(store, walk.end.seq).await? {
             Ok(page) => page,
@@ -88,16 +92,13 @@ pub async fn verify(store: &dyn Store, anchor: Option<&Head>) -> Result<AuditRep
             }
         }
     }
-    let remembered = store.remembered_head().await?;
-    let broken = walk.check_end(remembered.as_ref());
+    let after = store.remembered_head().await?;
+    let broken = walk.check_end(after.as_ref());
     Ok(walk.report(broken))
 }
 
 /// The next records. Where one cannot be read, those before it come first.
-async fn page(
-    store: &dyn Store,
-    after: u64,
-) -> Result<Result<Vec<RawEvent>, Broken>, StoreError> {
+async fn page(store: &dyn Store, after: u64) -> Result<Result<Vec<RawEvent>, Broken>, StoreError> {
     match store.events(after, PAGE).await {
         Ok(page) => return Ok(Ok(page)),
         Err(StoreError::Corrupt { .. }) => {}
@@ -114,7 +115,8 @@ async fn page(
 
 struct Walk<'a> {
     end: Head,
-    anchor: Option<&'a Head>,
+    /// Records that must be there, and who remembers them.
+    known: Vec<(&'a Head, &'static str)>,
 }
 
 impl Walk<'_> {
@@ -140,13 +142,11 @@ impl Walk<'_> {
                 format!("it does not continue record {}: one of both was replaced", self.end.seq),
             ));
         }
-        if let Some(anchor) = self.anchor
-            && anchor.seq == record.seq
-            && anchor.hash != record.hash
-        {
+        let other = self.known.iter().find(|(h, _)| h.seq == record.seq && h.hash != record.hash);
+        if let Some((_, who)) = other {
             return Some(Broken::at(
                 record.seq,
-                "it is not the record this machine remembers: the log up to here was rewritten",
+                format!("it is not the record that {who} remembers: one of both was replaced"),
             ));
         }
         self.end = Head { seq: record.seq, hash: record.hash.clone() };
@@ -154,22 +154,18 @@ impl Walk<'_> {
     }
 
     fn check_end(&self, remembered: Option<&Head>) -> Option<Broken> {
-        let end = &self.end;
-        let remembered = remembered.cloned().unwrap_or_else(Head::genesis);
-        if remembered.seq > end.seq {
-            return Some(Broken::cut(end.seq + 1, remembered.seq, "the store"));
+        let end = self.end.seq;
+        let further = self.known.iter().filter(|(h, _)| h.seq > end).max_by_key(|(h, _)| h.seq);
+        if let Some((head, who)) = further {
+            return Some(Broken::cut(end + 1, head.seq, who));
         }
-        if let Some(anchor) = self.anchor
-            && anchor.seq > end.seq
-        {
-            return Some(Broken::cut(end.seq + 1, anchor.seq, "this machine"));
-        }
-        (remembered != *end).then(|| {
+        let remembered = remembered.map_or(0, |head| head.seq);
+        (remembered < end).then(|| {
             Broken::at(
-                end.seq,
+                end,
                 format!(
-                    "the log ends here, and the store remembers its end as record {}: that memory was edited",
-                    remembered.seq
+                    "the store remembers the log to end at {remembered} and it goes on to here: that memory was \
+                     edited"
                 ),
             )
         })
@@ -199,18 +195,12 @@ pub fn recall(dir: &Path) -> Result<Option<Head>, anyhow::Error> {
         Err(error) => return Err(error).with_context(|| format!("read {}", file.display())),
     };
     serde_json::from_slice(&text).map(Some).map_err(|error| {
-        anyhow!(
-            "read {}: {error}; remove the file if you do not need its proof",
-            file.display()
-        )
+        anyhow!("read {}: {error}; remove the file if you do not need its proof", file.display())
     })
 }
 
 /// Writes every record as one line of JSON. Returns how many.
-pub async fn export(
-    store: &dyn Store,
-    out: &mut (dyn Write + Send),
-) -> Result<u64, anyhow::Error> {
+pub async fn export(store: &dyn Store, out: &mut (dyn Write + Send)) -> Result<u64, anyhow::Error> {
     let (mut after, mut written) = (0, 0);
     loop {
         let page = store.events(after, PAGE).await?;

@@ -25,6 +25,7 @@ mod database;
 mod failure;
 mod filter;
 pub mod journal;
+mod merge;
 mod postgres;
 mod read;
 mod record;
@@ -67,7 +68,8 @@ async fn open_postgres(url: &str) -> Result<Arc<dyn Store>, StoreError> {
         .map_err(|_| failure::too_late(&masked, CONNECT_BOUND))
         .and_then(|connected| connected.map_err(|error| database::open_error(error, &masked)))
         .map_err(with_remedy)?;
-    let migrating = timeout(OPEN_BOUND, migrations(POSTGRES).run(&mut conn)).await;
+    let migrating =
+        timeout(OPEN_BOUND, migrations(POSTGRES).run_direct(None, &mut conn, false)).await;
     migrating
         .map_err(|_| failure::too_late(&masked, OPEN_BOUND))?
         .map_err(|error| migration_error(error, &masked))?;
@@ -88,10 +90,10 @@ async fn open_sqlite(file: &Path) -> Result<Arc<dyn Store>, StoreError> {
     let lite = Lite::new(file);
     let mut conn =
         lite.connect().await.map_err(|error| with_remedy(database::open_error(error, &shown)))?;
-    let mut migrated = migrations(SQLITE).run(&mut conn).await;
+    let mut migrated = migrations(SQLITE).run_direct(None, &mut conn, false).await;
     if migrated.is_err() {
         // Another process may have been creating the same tables: then they are there now.
-        migrated = migrations(SQLITE).run(&mut conn).await;
+        migrated = migrations(SQLITE).run_direct(None, &mut conn, false).await;
     }
     migrated.map_err(|error| migration_error(error, &shown))?;
     let _ = conn.close().await;
@@ -145,6 +147,7 @@ const POSTGRES: Migrations =
     &[(1, "store", include_str!("../../migrations/postgres/0001_store.sql"))];
 const SQLITE: Migrations = &[(1, "store", include_str!("../../migrations/sqlite/0001_store.sql"))];
 
+/// Run with `run_direct`: the future of `run` cannot be seen to be `Send`.
 fn migrations(list: Migrations) -> Migrator {
     let migrations = list.iter().map(|(version, name, sql)| {
         let kind = MigrationType::Simple;

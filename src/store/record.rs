@@ -11,8 +11,8 @@ use super::sql::{Cell, Dialect, Sql};
 use super::words;
 use crate::domain::execution::{Approval, Execution, StepRun};
 use crate::domain::health::Health;
-use crate::domain::ids::{ExecutionId, IncidentId};
-use crate::domain::incident::Incident;
+use crate::domain::ids::{CauseId, ExecutionId, IncidentId};
+use crate::domain::incident::{Incident, Status};
 use crate::domain::injection::{Injection, InjectionState};
 use crate::ports::store::Row;
 
@@ -81,7 +81,7 @@ pub(super) fn of(row: &Row) -> Record {
                 ("id", Cell::id(derived_id(*at, &[&incident.to_string(), "status", to.as_str()]))),
                 ("incident_id", Cell::id(incident.0)),
                 ("at", Cell::time(*at)),
-                ("from_status", Cell::opt_text(from.map(|from| from.as_str()))),
+                ("from_status", Cell::opt_text(from.map(Status::as_str))),
                 ("to_status", Cell::text(to.as_str())),
                 ("actor", Cell::text(actor)),
                 ("reason", Cell::text(reason)),
@@ -161,7 +161,7 @@ fn incident_record(incident: &Incident) -> Record {
             ("incident_type", Cell::text(incident.incident_type.as_str())),
             ("remediation_mode", Cell::text(incident.remediation.as_str())),
             ("finding_kind", Cell::text(incident.finding.as_str())),
-            ("cause", Cell::opt_text(incident.cause().map(|cause| cause.as_str()))),
+            ("cause", Cell::opt_text(incident.cause().map(CauseId::as_str))),
             ("health_at_open", score(incident.health_at_open)),
             ("occurrences", Cell::count(incident.occurrences)),
             ("first_bad_at", Cell::time(incident.first_bad_at)),

@@ -8,7 +8,7 @@ use sqlx::Connection as _;
 use super::failure::Trouble;
 use super::record;
 use super::sql::{Cell, Columns as _, Dialect, Session as _};
-use crate::domain::event::{Head, RawEvent};
+use crate::domain::event::{Head, RawEvent, Sealed};
 use crate::ports::store::{Batch, Lease, StoreError};
 
 /// The columns of an append, computed once for all attempts.
@@ -30,7 +30,7 @@ impl Append {
             }
         }
         let rows = record::last_of_each(&batch.rows).into_iter().cloned().collect();
-        Ok(Self { events: batch.events.iter().map(|sealed| sealed.raw()).collect(), rows })
+        Ok(Self { events: batch.events.iter().map(Sealed::raw).collect(), rows })
     }
 
     /// One attempt, in one transaction. An attempt after one whose COMMIT was not answered finds the events
