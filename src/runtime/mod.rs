@@ -17,6 +17,23 @@ mod spelling;
 /// The label every container, volume and network of a lab carries; its value is the lab's id.
 pub const LAB_LABEL: &str = "simctl.lab";
 
+/// A runtime for a lab, still of its own type: building a lab needs more than the trait.
+#[derive(Clone, Debug)]
+pub enum Opened {
+    Docker(DockerRuntime),
+    Process(ProcessRuntime),
+}
+
+impl Opened {
+    /// The same behind the trait.
+    pub fn shared(self) -> Arc<dyn Runtime> {
+        match self {
+            Self::Docker(docker) => Arc::new(docker),
+            Self::Process(process) => Arc::new(process),
+        }
+    }
+}
+
 /// Opens the chosen runtime. `Auto` is Docker when its engine answers, else local processes when
 /// the servers are installed here.
 pub async fn open(
@@ -24,17 +41,23 @@ pub async fn open(
     lab_id: &str,
     state_dir: &Path,
 ) -> Result<Arc<dyn Runtime>, RuntimeError> {
-    let processes = || ProcessRuntime::new(lab_id, state_dir);
+    choose(choice, lab_id, state_dir).await.map(Opened::shared)
+}
+
+/// As [`open`], with the type kept.
+pub async fn choose(
+    choice: RuntimeChoice,
+    lab_id: &str,
+    state_dir: &Path,
+) -> Result<Opened, RuntimeError> {
+    let processes = || Opened::Process(ProcessRuntime::new(lab_id, state_dir));
     match choice {
-        RuntimeChoice::Docker => Ok(Arc::new(DockerRuntime::connect().await?)),
-        RuntimeChoice::Process => {
-            process::binaries::check()?;
-            Ok(Arc::new(processes()))
-        }
+        RuntimeChoice::Docker => DockerRuntime::connect().await.map(Opened::Docker),
+        RuntimeChoice::Process => process::binaries::check().map(|()| processes()),
         RuntimeChoice::Auto => match DockerRuntime::connect().await {
-            Ok(docker) => Ok(Arc::new(docker)),
+            Ok(docker) => Ok(Opened::Docker(docker)),
             Err(docker) => match process::binaries::check() {
-                Ok(()) => Ok(Arc::new(processes())),
+                Ok(()) => Ok(processes()),
                 Err(missing) => Err(neither(&docker, &missing)),
             },
         },

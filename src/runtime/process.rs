@@ -103,12 +103,8 @@ impl ProcessRuntime {
     }
 
     /// Asks the unit to stop, waits `grace`, then kills what is left of its family.
-    async fn stop(
-        &self,
-        verb: &'static str,
-        unit: &Unit,
-        grace: Duration,
-    ) -> Result<(), RuntimeError> {
+    pub async fn stop(&self, unit: &Unit, grace: Duration) -> Result<(), RuntimeError> {
+        let verb = "stop";
         let record = self.record(verb, unit)?;
         let Some(leader) = record.life.filter(|life| life.now().is_some()) else {
             return Ok(());
@@ -192,7 +188,7 @@ impl Runtime for ProcessRuntime {
     }
 
     async fn restart(&self, unit: &Unit, grace: Duration) -> Result<(), RuntimeError> {
-        self.stop("restart", unit, grace).await?;
+        self.stop(unit, grace).await?;
         self.spawn("restart", unit)
     }
 
