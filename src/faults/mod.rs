@@ -12,8 +12,37 @@ use crate::domain::finding::FindingKind;
 use crate::domain::target::Engine;
 use crate::targets::Server;
 
+pub mod spec;
+pub mod state;
+pub mod watchdog;
+
+mod keys;
+mod marks;
+mod params;
+mod reach;
+mod sessions;
+mod standing;
+mod words;
+
+mod container_killed;
+mod container_paused;
+mod exhaust;
+mod idle_leak;
+mod leak_oom;
+mod maxmemory_lowered;
+
+pub use marks::Marks;
+pub use params::complete_params;
+
 /// Every fault there is.
-pub const ALL: &[&dyn Fault] = &[];
+pub const ALL: &[&dyn Fault] = &[
+    &leak_oom::LeakOom,
+    &maxmemory_lowered::MaxmemoryLowered,
+    &idle_leak::IdleLeak,
+    &exhaust::Exhaust,
+    &container_paused::ContainerPaused,
+    &container_killed::ContainerKilled,
+];
 
 /// How a fault ends when nobody undoes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +93,8 @@ pub struct Param {
 /// Why a fault was not injected or not undone.
 #[derive(Debug, thiserror::Error)]
 pub enum FaultError {
+    #[error("there is no fault `{name}`; `simctl faults` lists them")]
+    Unknown { name: String },
     #[error("parameter {name}: {reason}")]
     Param { name: String, reason: String },
     #[error("{0}")]
@@ -74,6 +105,27 @@ pub enum FaultError {
         #[source]
         source: anyhow::Error,
     },
+}
+
+impl FaultError {
+    fn failed(doing: impl Into<String>, source: impl Into<anyhow::Error>) -> Self {
+        Self::Failed { doing: doing.into(), source: source.into() }
+    }
+
+    /// The whole chain as one line for a person.
+    pub fn in_words(&self) -> String {
+        let mut words = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            let text = error.to_string();
+            if !words.contains(&text) {
+                words.push_str(": ");
+                words.push_str(&text);
+            }
+            cause = error.source();
+        }
+        words
+    }
 }
 
 /// Parameters by name, complete and within bounds.
@@ -96,8 +148,8 @@ pub trait Fault: Send + Sync {
     /// The exact calls, for a dry run.
     fn calls(&self, server: &Server, params: &Params) -> Vec<String>;
 
-    /// Reads the originals that `revert` needs. Changes nothing.
-    async fn save(&self, server: &Server, params: &Params) -> Result<Saved, FaultError>;
+    /// Reads the originals that `revert` needs, and picks the names it will use by `seed`. Changes nothing.
+    async fn save(&self, server: &Server, params: &Params, seed: u64) -> Result<Saved, FaultError>;
 
     /// Breaks it. Stops at its caps.
     async fn inject(
@@ -125,10 +177,55 @@ pub trait Fault: Send + Sync {
     ) -> Result<(), FaultError>;
 }
 
+/// The fault of that name or alias; an error that says how to see them all.
+pub fn named(name: &str) -> Result<&'static dyn Fault, FaultError> {
+    find(name).ok_or_else(|| FaultError::Unknown { name: name.to_owned() })
+}
+
 /// The fault of that name or alias.
 pub fn find(name: &str) -> Option<&'static dyn Fault> {
     ALL.iter().copied().find(|fault| {
         let d = fault.descriptor();
         d.id == name || d.aliases.contains(&name)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_and_aliases_are_unique_and_the_old_trigger_names_are_known() {
+        let mut seen = BTreeSet::new();
+        for d in ALL.iter().map(|fault| fault.descriptor()) {
+            for name in std::iter::once(&d.id).chain(d.aliases) {
+                assert!(seen.insert(*name), "{name} names two faults");
+            }
+        }
+        assert_eq!(find("redis-memory").unwrap().descriptor().id, "leak-oom");
+        assert_eq!(find("postgres-connections").unwrap().descriptor().id, "idle-leak");
+        assert!(named("nonsense").err().unwrap().to_string().contains("simctl faults"));
+    }
+
+    #[test]
+    fn every_descriptor_is_complete() {
+        for d in ALL.iter().map(|fault| fault.descriptor()) {
+            assert!(
+                !d.title.is_empty() && d.about.ends_with('.') && !d.undo.is_empty(),
+                "{}",
+                d.id
+            );
+            assert!(d.takes_within <= Duration::from_secs(10), "{}", d.id);
+            for param in d.params {
+                assert!(
+                    (param.min..=param.max).contains(&param.default),
+                    "{} {}",
+                    d.id,
+                    param.name
+                );
+            }
+        }
+    }
 }

@@ -1,0 +1,102 @@
+//! The application's role takes every connection slot it can get; the next client is refused.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde_json::json;
+
+use super::marks::{saved as entry, text};
+use super::reach::Closed;
+use super::{
+    Class, Descriptor, Fault, FaultError, Grip, Params, Progress, Saved, reach, sessions, words,
+};
+use crate::domain::finding::FindingKind;
+use crate::domain::target::Engine;
+use crate::targets::Server;
+
+pub(super) struct Exhaust;
+
+const MOST_CONNECTIONS: u64 = 100;
+
+static DESCRIPTOR: Descriptor = Descriptor {
+    id: "exhaust",
+    aliases: &[],
+    engine: Some(Engine::Postgres),
+    class: Class::Held,
+    title: "No connection slot left",
+    about: "One client opens connections as the application's role until the server refuses the next, and keeps \
+            them idle. A slot that becomes free is not taken again.",
+    finding: FindingKind::ClientsRefused,
+    cause: "idle-leak",
+    params: &[],
+    undo: &["close the connections the fault holds"],
+    takes_within: Duration::from_secs(2),
+};
+
+#[async_trait]
+impl Fault for Exhaust {
+    fn descriptor(&self) -> &'static Descriptor {
+        &DESCRIPTOR
+    }
+
+    fn calls(&self, server: &Server, _params: &Params) -> Vec<String> {
+        let who = reach::postgres_link(server)
+            .map(|l| format!("{} at {}:{}", l.app.user, l.host, l.port))
+            .unwrap_or_default();
+        vec![format!(
+            "connect as {who} until the server answers 53300, at most {MOST_CONNECTIONS} times; run `select 1` in \
+             each, and leave them idle"
+        )]
+    }
+
+    async fn save(
+        &self,
+        server: &Server,
+        _params: &Params,
+        seed: u64,
+    ) -> Result<Saved, FaultError> {
+        reach::superuser(server).await?;
+        Ok(Saved::from([(entry::SESSION.into(), json!(words::program(seed)))]))
+    }
+
+    async fn inject(
+        &self,
+        server: &Server,
+        _params: &Params,
+        saved: &Saved,
+        progress: Progress<'_>,
+    ) -> Result<Grip, FaultError> {
+        let name = text(saved, entry::SESSION)?;
+        let opened = sessions::open_idle(server, name, MOST_CONNECTIONS, progress).await?;
+        let Some(words) = opened.refused else {
+            return Err(FaultError::Precondition(format!(
+                "still not refused after {MOST_CONNECTIONS} connections, where this fault stops"
+            )));
+        };
+        progress(format!("refused after {} connections: {words}", opened.held.len()));
+        Ok(Box::new(opened.held))
+    }
+
+    async fn took(
+        &self,
+        server: &Server,
+        _params: &Params,
+        saved: &Saved,
+    ) -> Result<String, FaultError> {
+        let link = reach::postgres_link(server)?;
+        match reach::postgres(link, &link.app, text(saved, entry::SESSION)?).await {
+            Err(Closed::Full(words)) => Ok(words),
+            Err(Closed::Otherwise(error)) => Err(error),
+            Ok(_) => Err(FaultError::Precondition("a new client still gets in".into())),
+        }
+    }
+
+    async fn revert(
+        &self,
+        server: &Server,
+        _params: &Params,
+        saved: &Saved,
+    ) -> Result<(), FaultError> {
+        sessions::end(server, text(saved, entry::SESSION)?).await
+    }
+}

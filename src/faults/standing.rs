@@ -1,0 +1,87 @@
+//! How a server stands seen from outside: what its unit does, and whether its port answers.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::FaultError;
+use crate::ports::runtime::{RuntimeError, UnitState, UnitStatus};
+use crate::targets::{Link, Place, Server};
+
+/// What a client meets at the port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Contact {
+    Answers,
+    /// Connected, and then nothing within the time.
+    Silent,
+    Refused(String),
+}
+
+/// Sends what every server of its kind answers before any login.
+pub(super) async fn contact(server: &Server, limit: Duration) -> Contact {
+    let (host, port, hello): (&str, u16, &[u8]) = match &server.link {
+        Link::Redis(link) => (&link.host, link.port, b"PING\r\n"),
+        // SSLRequest; the answer is one letter.
+        Link::Postgres(link) => (&link.host, link.port, &[0, 0, 0, 8, 4, 210, 22, 47]),
+    };
+    let talk = async {
+        let mut stream = TcpStream::connect((host, port)).await?;
+        stream.write_all(hello).await?;
+        stream.read_u8().await
+    };
+    match timeout(limit, talk).await {
+        Err(_) => Contact::Silent,
+        Ok(Ok(_)) => Contact::Answers,
+        Ok(Err(error)) => Contact::Refused(error.to_string()),
+    }
+}
+
+/// What the server runs in.
+pub(super) fn place(server: &Server) -> Result<&Place, FaultError> {
+    server.place.as_ref().ok_or_else(|| {
+        FaultError::Precondition(format!(
+            "simctl does not know the container or process {} runs in",
+            server.target.id
+        ))
+    })
+}
+
+/// A look at what it runs in.
+pub(super) async fn unit(server: &Server) -> Result<UnitState, FaultError> {
+    let place = place(server)?;
+    let looked = place.runtime.inspect(&place.unit).await;
+    looked.map_err(|e| FaultError::failed(format!("look at {}", place.unit.name), e))
+}
+
+/// An operation on a unit, where "there is no such unit" is fine: what was broken is gone.
+pub(super) fn unless_gone(
+    doing: impl Into<String>,
+    done: Result<(), RuntimeError>,
+) -> Result<(), FaultError> {
+    match done {
+        Ok(()) | Err(RuntimeError::NoSuchUnit { .. }) => Ok(()),
+        Err(error) => Err(FaultError::failed(doing, error)),
+    }
+}
+
+/// Refuses to break what is not running.
+pub(super) async fn must_run(server: &Server) -> Result<(), FaultError> {
+    let status = unit(server).await?.status;
+    if status == UnitStatus::Running {
+        return Ok(());
+    }
+    Err(FaultError::Precondition(format!("{} is {}", server.target.id, word(status))))
+}
+
+/// The word people read.
+pub(super) fn word(status: UnitStatus) -> &'static str {
+    match status {
+        UnitStatus::Running => "running",
+        UnitStatus::Paused => "paused",
+        UnitStatus::Restarting => "restarting",
+        UnitStatus::Exited => "exited",
+        UnitStatus::Absent => "absent",
+    }
+}

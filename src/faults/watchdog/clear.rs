@@ -1,0 +1,136 @@
+//! Undoing from outside: through the injector while it lives, from its journal when it is dead.
+
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::journal::{self, Journal};
+use super::undo;
+use crate::domain::ids::InjectionId;
+use crate::domain::injection::{Injection, InjectionState};
+use crate::engine::clock;
+use crate::faults::FaultError;
+
+/// For one injection that is undone here, and for waiting until its own injector has.
+const PATIENCE: Duration = Duration::from_secs(20);
+const WAIT: Duration = Duration::from_secs(60);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// One journal that was found, and what became of it.
+#[derive(Debug)]
+pub struct Swept {
+    /// The injection's id, or the file that could not be read.
+    pub name: String,
+    /// The injection with its final state, or why it is not undone.
+    pub ended: Result<Injection, String>,
+}
+
+/// Undoes one injection now. Returns its final state, also when it was over already.
+pub async fn revert_now(state_dir: &Path, id: InjectionId) -> Result<InjectionState, FaultError> {
+    Ok(revert(state_dir, id, "order").await?.state)
+}
+
+/// Looks at every journal, newest first: undoes those whose injector is dead and lists those that are over.
+/// Injections whose injector lives are left to it. Done ones stay listed until `forget`.
+pub async fn sweep(state_dir: &Path) -> Vec<Swept> {
+    let (unfinished, finished) = journal::entries(state_dir);
+    let mut swept = Vec::new();
+    for (path, read) in unfinished {
+        let ended = match read {
+            Ok(journal) if journal.watchdog.is_alive() => continue,
+            Ok(journal) => undo_here(state_dir, journal, "sweep").await,
+            Err(error) => Err(error),
+        };
+        swept.push(told(&path, ended));
+    }
+    swept.extend(finished.into_iter().map(|(path, read)| told(&path, read.map(|j| j.injection))));
+    swept
+}
+
+/// Undoes everything, newest first, whether its injector lives or not. One that fails does not stop the rest.
+pub async fn clear_all(state_dir: &Path) -> Vec<Swept> {
+    let (unfinished, _) = journal::entries(state_dir);
+    let mut swept = Vec::new();
+    for (path, read) in unfinished {
+        let ended = match read {
+            Ok(journal) => revert(state_dir, journal.injection.id, "order").await,
+            Err(error) => Err(error),
+        };
+        swept.push(told(&path, ended));
+    }
+    swept
+}
+
+fn told(path: &Path, ended: Result<Injection, FaultError>) -> Swept {
+    let name = match &ended {
+        Ok(injection) => injection.id.to_string(),
+        Err(_) => path.display().to_string(),
+    };
+    Swept { name, ended: ended.map_err(|error| error.in_words()) }
+}
+
+async fn revert(
+    state_dir: &Path,
+    id: InjectionId,
+    by: &'static str,
+) -> Result<Injection, FaultError> {
+    let Some(journal) = Journal::unfinished(state_dir, id)? else {
+        return over(state_dir, id);
+    };
+    if journal.watchdog.is_alive() {
+        ask(state_dir, &journal).await?;
+    }
+    // It may have been written a moment after the injector had ended.
+    let _ = std::fs::remove_file(journal::halt_path(state_dir, id));
+    match Journal::unfinished(state_dir, id)? {
+        Some(journal) => undo_here(state_dir, journal, by).await,
+        None => over(state_dir, id),
+    }
+}
+
+fn over(state_dir: &Path, id: InjectionId) -> Result<Injection, FaultError> {
+    let journal = Journal::finished(state_dir, id)?;
+    journal
+        .map(|journal| journal.injection)
+        .ok_or_else(|| FaultError::Precondition(format!("there is no injection {id}")))
+}
+
+/// Asks the living injector to undo, and waits until its journal is closed or it is dead.
+async fn ask(state_dir: &Path, journal: &Journal) -> Result<(), FaultError> {
+    let id = journal.injection.id;
+    // The file reaches it where a signal may not: it may run as somebody else.
+    let filed = std::fs::write(journal::halt_path(state_dir, id), b"");
+    let signalled = journal.watchdog.terminate();
+    if let (false, Err(error)) = (signalled, filed) {
+        return Err(FaultError::failed(format!("reach the injector of {id}"), error));
+    }
+    let start = Instant::now();
+    while journal.watchdog.is_alive() && Journal::unfinished(state_dir, id)?.is_some() {
+        if start.elapsed() > WAIT {
+            return Err(FaultError::Precondition(format!(
+                "the injector of {} (process {}) is still undoing it",
+                journal.injection.name(),
+                journal.watchdog.pid
+            )));
+        }
+        sleep(LOOK_AGAIN).await;
+    }
+    Ok(())
+}
+
+/// Undoes it in this process, from what its journal says.
+async fn undo_here(
+    state_dir: &Path,
+    mut journal: Journal,
+    by: &'static str,
+) -> Result<Injection, FaultError> {
+    if journal.injection.state.is_live() {
+        let server = journal.server.open(state_dir).await?;
+        let left_over = undo::undo(&journal, &server, PATIENCE).await?;
+        journal.injection.state =
+            InjectionState::Reverted { at: clock::now(), by: by.to_owned(), left_over };
+    }
+    journal.finish(state_dir)?;
+    Ok(journal.injection)
+}
