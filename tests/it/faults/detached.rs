@@ -1,0 +1,189 @@
+//! The injector as a process of its own: it outlives who started it, and its journal outlives it.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use simctl::config::RuntimeChoice;
+use simctl::domain::injection::InjectionState;
+use simctl::faults::watchdog::{
+    Report, Running, Spec, clear_all, forget, live, revert_now, spawn_from, sweep,
+};
+use simctl::runtime;
+use simctl::targets::Place;
+
+use super::bench::{Bench, LAB};
+use super::{ask, connect, injection, until};
+
+const SIMCTL: &str = env!("CARGO_BIN_EXE_simctl");
+const SPEC_FILE: &str = "SIMCTL_TEST_SPEC";
+
+/// Makes the bench's process a unit of the process runtime, as the lab's own start would.
+async fn place(bench: &Bench) -> Place {
+    let unit = bench.unit();
+    let units = bench.state_dir().join("stub");
+    std::fs::create_dir_all(&units).expect("a directory");
+    std::fs::write(units.join(&unit.name), bench.pid().to_string()).expect("a file");
+    let runtime =
+        runtime::open(RuntimeChoice::Process, LAB, bench.state_dir()).await.expect("it is the lab");
+    Place { runtime, unit }
+}
+
+async fn prepare(bench: &Bench, fault: &str, ttl: Duration) -> Spec {
+    let server = bench.server(Some(place(bench).await));
+    let injection = injection(bench, fault, &[], ttl);
+    Spec::prepare(injection, &server, bench.state_dir()).await.expect("it is the lab")
+}
+
+/// Starts the injector and waits until the fault is there.
+async fn broken(spec: &Spec) -> Running {
+    let mut running = spawn_from(Path::new(SIMCTL), spec).await.expect("simctl starts");
+    while let Some(report) = running.next().await {
+        if matches!(report, Report::Took { .. }) {
+            return running;
+        }
+        assert!(!report.is_last(), "{report:?}");
+    }
+    panic!("the injector ended without a word");
+}
+
+fn kill(pid: u32, signal: Signal) {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a pid");
+    kill_process(pid, signal).expect("the test's own process");
+}
+
+async fn refuses_writes(bench: &Bench) -> bool {
+    ask::<()>(&mut connect(bench.port).await, "SET probe x EX 60").await.is_err()
+}
+
+#[tokio::test]
+async fn the_injector_reports_and_undoes_at_its_deadline() {
+    let bench = Bench::redis();
+    let spec = prepare(&bench, "leak-oom", Duration::from_secs(3)).await;
+    let mut running = broken(&spec).await;
+    assert!(refuses_writes(&bench).await);
+    let mut last = None;
+    while let Some(report) = running.next().await {
+        last = Some(report);
+    }
+    assert_eq!(last, Some(Report::Reverted { by: "deadline".into(), left_over: Vec::new() }));
+    assert!(!refuses_writes(&bench).await);
+    let swept = sweep(bench.state_dir()).await;
+    let ended = swept[0].ended.as_ref().unwrap();
+    assert!(matches!(ended.state, InjectionState::Reverted { .. }), "{ended:?}");
+    forget(bench.state_dir(), spec.injection.id);
+    assert!(sweep(bench.state_dir()).await.is_empty());
+}
+
+#[tokio::test]
+async fn an_order_undoes_at_once_and_a_second_one_finds_it_done() {
+    let bench = Bench::postgres();
+    let spec = prepare(&bench, "idle-leak", Duration::from_secs(60)).await;
+    let _running = broken(&spec).await;
+    let state = revert_now(bench.state_dir(), spec.injection.id).await.unwrap();
+    let InjectionState::Reverted { by, left_over, .. } = &state else { panic!("{state:?}") };
+    assert_eq!((by.as_str(), left_over.len()), ("order", 0));
+    assert_eq!(revert_now(bench.state_dir(), spec.injection.id).await.unwrap(), state);
+}
+
+#[tokio::test]
+async fn an_injector_is_not_called_simctl_and_leads_its_own_session() {
+    let bench = Bench::redis();
+    let spec = prepare(&bench, "maxmemory-lowered", Duration::from_secs(60)).await;
+    let running = broken(&spec).await;
+    let proc =
+        |file: &str| std::fs::read_to_string(format!("/proc/{}/{file}", running.pid)).unwrap();
+    assert_eq!(proc("comm").trim(), "lab-watchdog");
+    assert!(!proc("cmdline").contains("simctl"), "{}", proc("cmdline"));
+    let session =
+        proc("stat").rsplit(')').next().unwrap().split_whitespace().nth(3).map(str::to_owned);
+    assert_eq!(session, Some(running.pid.to_string()));
+    running.stop();
+    until("it is undone", async || live(bench.state_dir()).is_empty()).await;
+}
+
+#[tokio::test]
+async fn what_a_dead_injector_left_is_undone_by_the_next_sweep() {
+    let bench = Bench::redis();
+    let spec = prepare(&bench, "maxmemory-lowered", Duration::from_secs(60)).await;
+    let running = broken(&spec).await;
+    assert!(sweep(bench.state_dir()).await.is_empty(), "a living injector is left alone");
+    kill(running.pid, Signal::KILL);
+    until("it is dead", async || !live(bench.state_dir())[0].watchdog.is_alive()).await;
+    assert!(refuses_writes(&bench).await, "a setting stays when its injector dies");
+    let swept = sweep(bench.state_dir()).await;
+    let ended = swept[0].ended.as_ref().unwrap();
+    let InjectionState::Reverted { by, left_over, .. } = &ended.state else { panic!("{ended:?}") };
+    assert_eq!((by.as_str(), left_over.len()), ("sweep", 0));
+    assert!(!refuses_writes(&bench).await);
+}
+
+#[tokio::test]
+async fn clear_undoes_living_and_dead_injectors_without_an_engine() {
+    let (redis, postgres) = (Bench::redis(), Bench::postgres());
+    // Both journals are in one state directory, as on a real machine.
+    let state_dir = redis.state_dir();
+    let one = prepare(&redis, "leak-oom", Duration::from_secs(60)).await;
+    let mut two = prepare(&postgres, "exhaust", Duration::from_secs(60)).await;
+    std::fs::write(state_dir.join("stub/postgres-test"), postgres.pid().to_string()).unwrap();
+    two.state_dir = state_dir.to_owned();
+    let (dead, _living) = (broken(&one).await, broken(&two).await);
+    kill(dead.pid, Signal::KILL);
+    let cleared = clear_all(state_dir).await;
+    assert_eq!(cleared.len(), 2);
+    for (swept, expected) in cleared.iter().zip([&two, &one]) {
+        let ended = swept.ended.as_ref().unwrap();
+        assert_eq!(ended.id, expected.injection.id, "newest first");
+        let InjectionState::Reverted { left_over, .. } = &ended.state else { panic!("{ended:?}") };
+        assert!(left_over.is_empty(), "{left_over:?}");
+    }
+    assert!(clear_all(state_dir).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_journal_that_cannot_be_read_is_reported() {
+    let bench = Bench::redis();
+    let injections = bench.state_dir().join("injections");
+    std::fs::create_dir_all(&injections).unwrap();
+    std::fs::write(injections.join("torn.json"), b"{").unwrap();
+    let swept = sweep(bench.state_dir()).await;
+    assert!(swept[0].ended.as_ref().unwrap_err().contains("torn.json"), "{swept:?}");
+}
+
+#[tokio::test]
+async fn a_fault_ends_by_its_deadline_although_who_injected_it_was_killed() {
+    let bench = Bench::redis();
+    let spec = prepare(&bench, "leak-oom", Duration::from_secs(6)).await;
+    let file = bench.state_dir().join("spec.json");
+    let mut writer = std::fs::File::create(&file).unwrap();
+    writer.write_all(&serde_json::to_vec(&spec).unwrap()).unwrap();
+    let mut parent = Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "--nocapture", "faults::detached::a_parent_to_be_killed"])
+        .env(SPEC_FILE, &file)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(parent.stdout.take().unwrap()).lines();
+    let took = lines.map_while(Result::ok).find(|line| line.contains("the fault took"));
+    assert!(took.is_some(), "the parent injected");
+    parent.kill().unwrap();
+    parent.wait().unwrap();
+    assert!(refuses_writes(&bench).await);
+    assert!(live(bench.state_dir())[0].watchdog.is_alive());
+    until("the fault is gone", async || !refuses_writes(&bench).await).await;
+    until("its journal is closed", async || live(bench.state_dir()).is_empty()).await;
+}
+
+/// Not a test of its own: the process that the test above kills.
+#[tokio::test]
+#[ignore = "started by another test, as a process to be killed"]
+async fn a_parent_to_be_killed() {
+    let Some(file) = std::env::var_os(SPEC_FILE) else { return };
+    let spec: Spec = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let mut running = broken(&spec).await;
+    writeln!(std::io::stdout(), "the fault took").unwrap();
+    while running.next().await.is_some() {}
+    std::future::pending::<()>().await;
+}
