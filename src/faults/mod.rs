@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::domain::finding::FindingKind;
+use crate::domain::ids::InjectionId;
 use crate::domain::target::Engine;
 use crate::targets::Server;
 
@@ -99,6 +100,9 @@ pub enum FaultError {
     Param { name: String, reason: String },
     #[error("{0}")]
     Precondition(String),
+    /// Nothing was changed, and nothing will be.
+    #[error("injection {id} did nothing: it has no journal")]
+    NothingDone { id: InjectionId },
     #[error("{doing}")]
     Failed {
         doing: String,

@@ -26,15 +26,23 @@ pub struct Swept {
     pub ended: Result<Injection, String>,
 }
 
-/// Undoes one injection now. Returns its final state, also when it was over already.
+/// Undoes one injection now. Returns its final state, also when it was over already, or never began: its injector
+/// was killed before it wrote a journal, or finds the order to halt before it does anything.
 pub async fn revert_now(state_dir: &Path, id: InjectionId) -> Result<InjectionState, FaultError> {
-    Ok(revert(state_dir, id, "order").await?.state)
+    match revert(state_dir, id, "order").await {
+        Ok(injection) => Ok(injection.state),
+        Err(nothing @ FaultError::NothingDone { .. }) => {
+            Ok(InjectionState::DidNotTake { reason: nothing.to_string() })
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Looks at every journal, newest first: undoes those whose injector is dead and lists those that are over.
 /// Injections whose injector lives are left to it. Done ones stay listed until `forget`.
 pub async fn sweep(state_dir: &Path) -> Vec<Swept> {
     let (unfinished, finished) = journal::entries(state_dir);
+    journal::lift_stale_halts(state_dir, clock::now());
     let mut swept = Vec::new();
     for (path, read) in unfinished {
         let ended = match read {
@@ -57,6 +65,10 @@ pub async fn clear_all(state_dir: &Path) -> Vec<Swept> {
             Ok(journal) => revert(state_dir, journal.injection.id, "order").await,
             Err(error) => Err(error),
         };
+        // Undone and already forgotten by an engine that runs beside this.
+        if matches!(ended, Err(FaultError::NothingDone { .. })) {
+            continue;
+        }
         swept.push(told(&path, ended));
     }
     swept
@@ -75,36 +87,31 @@ async fn revert(
     id: InjectionId,
     by: &'static str,
 ) -> Result<Injection, FaultError> {
-    let Some(journal) = Journal::unfinished(state_dir, id)? else {
-        return over(state_dir, id);
-    };
-    if journal.watchdog.is_alive() {
-        ask(state_dir, &journal).await?;
+    if let Some(journal) = Journal::finished(state_dir, id)? {
+        return Ok(journal.injection);
     }
-    // It may have been written a moment after the injector had ended.
-    let _ = std::fs::remove_file(journal::halt_path(state_dir, id));
-    match Journal::unfinished(state_dir, id)? {
-        Some(journal) => undo_here(state_dir, journal, by).await,
-        None => over(state_dir, id),
+    journal::halt(state_dir, id)?;
+    if let Some(journal) = Journal::unfinished(state_dir, id)?
+        && journal.watchdog.is_alive()
+    {
+        wait_for(state_dir, &journal).await?;
+    }
+    match (Journal::unfinished(state_dir, id)?, Journal::finished(state_dir, id)?) {
+        (Some(journal), _) => undo_here(state_dir, journal, by).await,
+        (None, Some(journal)) => {
+            journal::lift_halt(state_dir, id);
+            Ok(journal.injection)
+        }
+        // The halt stays: its injector may be starting, and looks for it before it does anything.
+        (None, None) => Err(FaultError::NothingDone { id }),
     }
 }
 
-fn over(state_dir: &Path, id: InjectionId) -> Result<Injection, FaultError> {
-    let journal = Journal::finished(state_dir, id)?;
-    journal
-        .map(|journal| journal.injection)
-        .ok_or_else(|| FaultError::Precondition(format!("there is no injection {id}")))
-}
-
-/// Asks the living injector to undo, and waits until its journal is closed or it is dead.
-async fn ask(state_dir: &Path, journal: &Journal) -> Result<(), FaultError> {
+/// Asks the living injector to undo, and waits until its journal is closed or it is dead. Where the signal may
+/// not reach it, since it runs as somebody else, the halt file does.
+async fn wait_for(state_dir: &Path, journal: &Journal) -> Result<(), FaultError> {
     let id = journal.injection.id;
-    // The file reaches it where a signal may not: it may run as somebody else.
-    let filed = std::fs::write(journal::halt_path(state_dir, id), b"");
-    let signalled = journal.watchdog.terminate();
-    if let (false, Err(error)) = (signalled, filed) {
-        return Err(FaultError::failed(format!("reach the injector of {id}"), error));
-    }
+    journal.watchdog.terminate();
     let start = Instant::now();
     while journal.watchdog.is_alive() && Journal::unfinished(state_dir, id)?.is_some() {
         if start.elapsed() > WAIT {

@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::Process;
@@ -53,7 +54,7 @@ impl Journal {
         {
             return Err(FaultError::failed(format!("close the injection journal of {id}"), error));
         }
-        let _ = fs::remove_file(halt_path(state_dir, id));
+        lift_halt(state_dir, id);
         Ok(())
     }
 
@@ -100,6 +101,32 @@ pub(super) fn entries(state_dir: &Path) -> (Vec<Entry>, Vec<Entry>) {
     all.into_iter().partition(|(path, _)| !path.to_string_lossy().ends_with(".done.json"))
 }
 
+/// Orders the injector to undo, also one that has only just been started.
+pub(super) fn halt(state_dir: &Path, id: InjectionId) -> Result<(), FaultError> {
+    let path = halt_path(state_dir, id);
+    make_directory(&path)
+        .and_then(|()| fs::write(&path, b""))
+        .map_err(|e| FaultError::failed(format!("order injection {id} to halt"), e))
+}
+
+/// Takes the order back: there is nothing left to undo.
+pub(super) fn lift_halt(state_dir: &Path, id: InjectionId) {
+    // It is rarely there, and nobody reads it any more.
+    let _ = fs::remove_file(halt_path(state_dir, id));
+}
+
+/// Takes back orders to injectors that never came, once none can come any more.
+pub(super) fn lift_stale_halts(state_dir: &Path, now: DateTime<Utc>) {
+    for path in fs::read_dir(directory(state_dir)).into_iter().flatten().flatten().map(|f| f.path())
+    {
+        let written = path.metadata().and_then(|file| file.modified()).map(DateTime::<Utc>::from);
+        let is_old = written.is_ok_and(|at| now - at > TimeDelta::minutes(5));
+        if is_old && path.extension().is_some_and(|ext| ext == "halt") {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
 /// While this file is there, the injector undoes its fault: for when no signal can reach it.
 pub(super) fn halt_path(state_dir: &Path, id: InjectionId) -> PathBuf {
     directory(state_dir).join(format!("{id}.halt"))
@@ -129,10 +156,7 @@ fn read_if_there(path: &Path) -> Result<Option<Journal>, FaultError> {
 }
 
 fn write_durably(path: &Path, journal: &Journal) -> io::Result<()> {
-    if let Some(parent) = path.parent() {
-        // It holds the lab's passwords.
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
-    }
+    make_directory(path)?;
     let beside = path.with_extension(format!("{}.tmp", std::process::id()));
     let mut file =
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
@@ -140,6 +164,12 @@ fn write_durably(path: &Path, journal: &Journal) -> io::Result<()> {
     file.sync_all()?;
     fs::rename(&beside, path)?;
     sync_parent(path)
+}
+
+/// For its owner only: what is in there holds the lab's passwords.
+fn make_directory(file: &Path) -> io::Result<()> {
+    file.parent()
+        .map_or(Ok(()), |parent| fs::DirBuilder::new().recursive(true).mode(0o700).create(parent))
 }
 
 fn sync_parent(path: &Path) -> io::Result<()> {

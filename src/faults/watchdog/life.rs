@@ -151,13 +151,14 @@ impl Life<'_> {
         self.note(InjectionState::Reverting);
         let left_over = match undo::undo(&self.journal, self.server, PATIENCE).await {
             Ok(left_over) => left_over,
+            // No last word: whoever listens finds in the journal that it is not over, and tries again.
             Err(error) => {
-                let reason = format!(
+                let text = format!(
                     "{} is not undone yet; `simctl clear` tries again: {}",
                     self.journal.injection.name(),
                     error.in_words()
                 );
-                return report(Report::Failed { reason });
+                return report(Report::Progress { text });
             }
         };
         let (state, last) = end.told(left_over);

@@ -56,7 +56,8 @@ impl Spec {
     }
 }
 
-/// What the injector says, one JSON line each on its standard output.
+/// What the injector says, one JSON line each on its standard output. One that ends without a last word was
+/// killed, or gave up undoing: its journal is still there for `revert_now` and `sweep`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "report", deny_unknown_fields)]
 pub enum Report {
@@ -74,7 +75,7 @@ pub enum Report {
         by: String,
         left_over: Vec<String>,
     },
-    /// Refused before the first call, broken off and undone, or not undone yet: the reason says which.
+    /// Refused before the first call, or broken off and undone.
     Failed {
         reason: String,
     },

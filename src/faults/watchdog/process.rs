@@ -87,7 +87,7 @@ impl Orders {
         tokio::select! {
             _ = self.terminate.recv() => "order",
             _ = self.interrupt.recv() => "order",
-            () = there(&self.halt) => "halt",
+            () = there(&self.halt) => "order",
         }
     }
 }

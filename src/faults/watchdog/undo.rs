@@ -57,7 +57,13 @@ async fn attempt(
         let left_over = state::difference(&journal.before, &after);
         let patience = if after.unanswered.is_some() { WAKE } else { SETTLE };
         if left_over.is_empty() || start.elapsed() > patience {
-            return Ok(left_over);
+            // Nobody can say of a server that does not answer that it is as it was.
+            return after.unanswered.map_or(Ok(left_over), |words| {
+                Err(FaultError::Precondition(format!(
+                    "{} does not answer: {words}",
+                    server.target.id
+                )))
+            });
         }
         sleep(PAUSE).await;
     }

@@ -1,5 +1,6 @@
 //! The injector as a process of its own: it outlives who started it, and its journal outlives it.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -8,10 +9,13 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use simctl::config::RuntimeChoice;
 use simctl::domain::injection::InjectionState;
+use simctl::engine::clock;
 use simctl::faults::watchdog::{
     Report, Running, Spec, clear_all, forget, live, revert_now, spawn_from, sweep,
 };
 use simctl::runtime;
+use simctl::runtime::process::record::{Record, Records, StopSignal, User};
+use simctl::runtime::process::table::Life;
 use simctl::targets::Place;
 
 use super::bench::{Bench, LAB};
@@ -20,19 +24,36 @@ use super::{ask, connect, injection, until};
 const SIMCTL: &str = env!("CARGO_BIN_EXE_simctl");
 const SPEC_FILE: &str = "SIMCTL_TEST_SPEC";
 
-/// Makes the bench's process a unit of the process runtime, as the lab's own start would.
-async fn place(bench: &Bench) -> Place {
+/// Puts the bench's process on record in the process runtime, as the lab's own start would.
+async fn place(bench: &Bench, state_dir: &Path) -> Place {
     let unit = bench.unit();
-    let units = bench.state_dir().join("stub");
-    std::fs::create_dir_all(&units).expect("a directory");
-    std::fs::write(units.join(&unit.name), bench.pid().to_string()).expect("a file");
-    let runtime =
-        runtime::open(RuntimeChoice::Process, LAB, bench.state_dir()).await.expect("it is the lab");
-    Place { runtime, unit }
+    let records = Records::of(LAB, state_dir);
+    records.prepare().expect("a directory");
+    let (launch, pid) = (&bench.launch, i32::try_from(bench.pid()).expect("a pid"));
+    let mut argv = vec![launch.program.display().to_string()];
+    argv.extend(launch.args.clone());
+    let record = Record {
+        name: unit.name.clone(),
+        lab: LAB.into(),
+        kind: bench.engine.as_str().into(),
+        port: bench.port,
+        argv,
+        env: BTreeMap::new(),
+        client_env: BTreeMap::new(),
+        user: launch.user.map(|(uid, gid)| User { uid, gid }),
+        stop_signal: StopSignal::Int,
+        data: launch.directory.clone(),
+        log: launch.directory.join("log"),
+        life: Life::of(pid),
+        started_at: Some(clock::now()),
+    };
+    records.save(&record).expect("a file");
+    let runtime = runtime::open(RuntimeChoice::Process, LAB, state_dir).await;
+    Place { runtime: runtime.expect("the servers are installed"), unit }
 }
 
 async fn prepare(bench: &Bench, fault: &str, ttl: Duration) -> Spec {
-    let server = bench.server(Some(place(bench).await));
+    let server = bench.server(Some(place(bench, bench.state_dir()).await));
     let injection = injection(bench, fault, &[], ttl);
     Spec::prepare(injection, &server, bench.state_dir()).await.expect("it is the lab")
 }
@@ -89,6 +110,45 @@ async fn an_order_undoes_at_once_and_a_second_one_finds_it_done() {
 }
 
 #[tokio::test]
+async fn frozen_and_killed_servers_of_both_kinds_come_back() {
+    for mut bench in [Bench::redis(), Bench::postgres()] {
+        let server = bench.server(Some(place(&bench, bench.state_dir()).await));
+        let first = bench.pid();
+        // PostgreSQL takes a dead process that nobody collected for a living one.
+        let mut child = bench.child.take().unwrap();
+        let collector = std::thread::spawn(move || child.wait());
+        for fault in ["container-paused", "container-killed"] {
+            let injection = injection(&bench, fault, &[], Duration::from_secs(60));
+            let spec = Spec::prepare(injection, &server, bench.state_dir()).await.unwrap();
+            let mut running = broken(&spec).await;
+            running.stop();
+            let undone = Report::Reverted { by: "order".into(), left_over: Vec::new() };
+            assert_eq!(running.next().await, Some(undone), "{fault}");
+            bench.wait_until_it_answers();
+        }
+        let record = Records::of(LAB, bench.state_dir()).load(&bench.unit().name).unwrap().unwrap();
+        let second = record.life.unwrap();
+        assert_ne!(second.pid, i32::try_from(first).unwrap(), "another process was started");
+        collector.join().unwrap().unwrap();
+        kill(u32::try_from(second.pid).unwrap(), Signal::QUIT);
+        until("it has stopped", async || second.now().is_none()).await;
+    }
+}
+
+#[tokio::test]
+async fn an_order_before_the_injector_has_begun_keeps_it_from_breaking_anything() {
+    let bench = Bench::redis();
+    let spec = prepare(&bench, "maxmemory-lowered", Duration::from_secs(60)).await;
+    let state = revert_now(bench.state_dir(), spec.injection.id).await.unwrap();
+    assert!(matches!(state, InjectionState::DidNotTake { .. }), "{state:?}");
+    let mut running = spawn_from(Path::new(SIMCTL), &spec).await.unwrap();
+    let undone = Report::Reverted { by: "order".into(), left_over: Vec::new() };
+    assert_eq!(running.next().await, Some(undone));
+    let keys: u64 = ask(&mut connect(bench.port).await, "DBSIZE").await.unwrap();
+    assert_eq!(keys, 0);
+}
+
+#[tokio::test]
 async fn an_injector_is_not_called_simctl_and_leads_its_own_session() {
     let bench = Bench::redis();
     let spec = prepare(&bench, "maxmemory-lowered", Duration::from_secs(60)).await;
@@ -126,9 +186,9 @@ async fn clear_undoes_living_and_dead_injectors_without_an_engine() {
     // Both journals are in one state directory, as on a real machine.
     let state_dir = redis.state_dir();
     let one = prepare(&redis, "leak-oom", Duration::from_secs(60)).await;
-    let mut two = prepare(&postgres, "exhaust", Duration::from_secs(60)).await;
-    std::fs::write(state_dir.join("stub/postgres-test"), postgres.pid().to_string()).unwrap();
-    two.state_dir = state_dir.to_owned();
+    let server = postgres.server(Some(place(&postgres, state_dir).await));
+    let injection = injection(&postgres, "exhaust", &[], Duration::from_secs(60));
+    let two = Spec::prepare(injection, &server, state_dir).await.unwrap();
     let (dead, _living) = (broken(&one).await, broken(&two).await);
     kill(dead.pid, Signal::KILL);
     let cleared = clear_all(state_dir).await;
