@@ -185,7 +185,6 @@ async fn keep_leaking(mut con: MultiplexedConnection, prefix: String, first: u64
         match set.query_async::<()>(&mut con).await {
             Ok(()) => n += 1,
             Err(error) if error.is_io_error() && !error.is_timeout() => return,
-            Err(error) if error.is_unrecoverable_error() => return,
             Err(_) => {}
         }
     }
