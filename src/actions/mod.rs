@@ -10,8 +10,39 @@ use crate::domain::proposal::{Args, Preview, Risk, Undo};
 use crate::domain::target::Engine;
 use crate::targets::Server;
 
+mod args;
+mod channel;
+mod checks;
+mod copy;
+mod postgres;
+mod redis;
+mod undo_file;
+mod unit;
+
+mod clear_redis_cache;
+mod kill_idle_connections;
+mod kill_redis_clients;
+mod reset_redis_setting;
+mod restart_postgres;
+mod restart_redis;
+mod start_container;
+mod unlink_keys;
+mod unpause_container;
+
+pub use undo_file::set_undo_dir;
+
 /// Every action there is.
-pub const ALL: &[&dyn Action] = &[];
+pub const ALL: &[&dyn Action] = &[
+    &clear_redis_cache::ClearRedisCache,
+    &kill_idle_connections::KillIdleConnections,
+    &kill_redis_clients::KillRedisClients,
+    &reset_redis_setting::ResetRedisSetting,
+    &restart_postgres::RestartPostgres,
+    &restart_redis::RestartRedis,
+    &start_container::StartContainer,
+    &unlink_keys::UnlinkKeys,
+    &unpause_container::UnpauseContainer,
+];
 
 /// What menus, CLI, policy and models need to know about an action.
 #[derive(Debug)]
@@ -105,10 +136,82 @@ pub trait Action: Send + Sync {
     }
 }
 
-/// The action of that name or alias.
+/// The action of that name, or the only one with that alias.
 pub fn find(name: &str) -> Option<&'static dyn Action> {
-    ALL.iter().copied().find(|action| {
-        let d = action.descriptor();
-        d.id == name || d.aliases.contains(&name)
+    only_one(name, |_| true)
+}
+
+/// The action of that name or alias for this kind of server: `restart` is another one for each.
+pub fn find_for(name: &str, engine: Engine) -> Option<&'static dyn Action> {
+    only_one(name, |d| d.engine.is_none_or(|own| own == engine))
+}
+
+fn only_one(name: &str, fits: impl Fn(&Descriptor) -> bool) -> Option<&'static dyn Action> {
+    let fitting = || ALL.iter().copied().filter(|action| fits(action.descriptor()));
+    let mut aliased = fitting().filter(|action| action.descriptor().aliases.contains(&name));
+    fitting().find(|action| action.descriptor().id == name).or_else(|| {
+        let first = aliased.next()?;
+        aliased.next().is_none().then_some(first)
     })
+}
+
+/// What a step failed at, with its cause.
+fn failed(doing: impl Into<String>, source: impl Into<anyhow::Error>) -> ActionError {
+    ActionError::Failed { doing: doing.into(), source: source.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_name_means_one_action_per_kind_of_server() {
+        for engine in [Engine::Redis, Engine::Postgres] {
+            let mut names = BTreeSet::new();
+            for action in ALL.iter().map(|action| action.descriptor()) {
+                if action.engine.is_some_and(|own| own != engine) {
+                    continue;
+                }
+                for name in std::iter::once(&action.id).chain(action.aliases) {
+                    assert!(names.insert(*name), "`{name}` names two actions for {engine:?}");
+                    let found = find_for(name, engine).map(|found| found.descriptor().id);
+                    assert_eq!(found, Some(action.id), "{name}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn names_of_the_old_simulator_find_their_action() {
+        let id = |found: Option<&'static dyn Action>| found.map(|action| action.descriptor().id);
+        for (name, expected) in [
+            ("flush", "clear_redis_cache"),
+            ("clear_cache", "clear_redis_cache"),
+            ("kill-connections", "kill_idle_connections"),
+            ("unlink_keys", "unlink_keys"),
+        ] {
+            assert_eq!(id(find(name)), Some(expected));
+        }
+        assert_eq!(id(find("restart")), None, "it means two things");
+        assert_eq!(id(find_for("restart", Engine::Redis)), Some("restart_redis"));
+        assert_eq!(id(find_for("restart", Engine::Postgres)), Some("restart_postgres"));
+        assert_eq!(id(find_for("flush", Engine::Postgres)), None);
+        assert_eq!(id(find("reboot")), None);
+    }
+
+    #[test]
+    fn every_descriptor_is_complete() {
+        for d in ALL.iter().map(|action| action.descriptor()) {
+            for text in [d.title, d.about, d.verify] {
+                assert!(text.len() > 10, "{}: {text:?}", d.id);
+            }
+            assert!(d.about.ends_with('.'), "{}", d.id);
+            for arg in d.args {
+                assert!(!arg.name.is_empty() && arg.about.len() > 10, "{} {}", d.id, arg.name);
+            }
+            assert!(d.engine.is_some() || d.needs_runtime, "{}: what does it act on?", d.id);
+        }
+    }
 }

@@ -1,0 +1,206 @@
+//! How a command of an action reaches the server: run inside the container where there is one, over a direct
+//! connection where there is none. Both leave the same [`Output`] behind, with an exit code that tells the truth.
+
+use std::time::Duration;
+
+use anyhow::anyhow;
+
+use super::ActionError;
+use crate::domain::execution::Output;
+use crate::ports::runtime::{ExecLimits, Operation, RuntimeError, Unit};
+use crate::targets::{Link, Place, Server};
+
+pub(super) mod redis;
+pub(super) mod sql;
+
+pub(super) use redis::Words;
+pub(super) use sql::Vars;
+
+/// How long a runtime may take to look at a unit or to flip its state.
+const RUNTIME_DEADLINE: Duration = Duration::from_secs(20);
+
+/// A changing call.
+#[derive(Clone, Debug)]
+pub(super) enum Call {
+    /// Commands with one-line replies, in order, over one connection.
+    Redis(Vec<Words>),
+    /// One statement with `:'name'` variables. It answers one text column, one line per row.
+    Sql { sql: &'static str, vars: Vars },
+    /// Something done to what the server runs in.
+    Runtime(Op),
+}
+
+/// What can be done to a unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Op {
+    Start,
+    Unpause,
+    Restart(Duration),
+}
+
+/// The way of one action to one server.
+#[derive(Clone, Copy)]
+pub(super) struct Channel<'a> {
+    pub(super) server: &'a Server,
+    /// The action's id; its connections are named `simctl/<id>`.
+    pub(super) action: &'static str,
+}
+
+impl<'a> Channel<'a> {
+    pub(super) fn new(server: &'a Server, action: &'static str) -> Self {
+        Self { server, action }
+    }
+
+    /// What will run, as a person would type it.
+    pub(super) fn spell(&self, call: &Call) -> String {
+        match (call, &self.server.place, &self.server.link) {
+            (Call::Redis(commands), Some(place), Link::Redis(link)) => {
+                redis::spell_exec(place, link, commands)
+            }
+            (Call::Redis(commands), _, Link::Redis(link)) => redis::spell_direct(link, commands),
+            (Call::Sql { sql, vars }, Some(place), _) => {
+                sql::spell_exec(place, self.action, sql, vars)
+            }
+            (Call::Sql { sql, vars }, None, Link::Postgres(link)) => {
+                sql::spell_direct(link, sql, vars)
+            }
+            (Call::Runtime(op), Some(place), _) => place.runtime.spell(&place.unit, op.operation()),
+            (Call::Runtime(op), None, _) => format!("{op:?}"),
+            (Call::Redis(_), _, Link::Postgres(_)) | (Call::Sql { .. }, None, Link::Redis(_)) => {
+                "a command for another kind of server".into()
+            }
+        }
+    }
+
+    /// Does it. A command that the server refused is an [`Output`] with its exit code; an error means it is not
+    /// known to have run.
+    pub(super) async fn perform(
+        &self,
+        call: &Call,
+        deadline: Duration,
+    ) -> Result<Output, ActionError> {
+        match (call, &self.server.place, &self.server.link) {
+            (Call::Redis(commands), Some(place), Link::Redis(link)) => {
+                redis::exec(place, link, commands, deadline).await
+            }
+            (Call::Redis(commands), None, Link::Redis(link)) => {
+                redis::direct(link, self.action, commands, deadline).await
+            }
+            (Call::Sql { sql, vars }, Some(place), _) => {
+                sql::exec(place, self.action, sql, vars, deadline).await
+            }
+            (Call::Sql { sql, vars }, None, Link::Postgres(link)) => {
+                sql::direct(link, self.action, sql, vars, deadline).await
+            }
+            (Call::Runtime(op), place, _) => {
+                let place = place.as_ref().ok_or_else(|| no_place(self.server))?;
+                operate(place, *op, deadline).await
+            }
+            (Call::Redis(_), _, Link::Postgres(_)) | (Call::Sql { .. }, None, Link::Redis(_)) => {
+                Err(ActionError::Precondition(format!(
+                    "{} is not meant for {}",
+                    self.action, self.server.target.id
+                )))
+            }
+        }
+    }
+}
+
+impl Op {
+    fn operation(self) -> Operation<'static> {
+        match self {
+            Self::Start => Operation::Start,
+            Self::Unpause => Operation::Unpause,
+            Self::Restart(grace) => Operation::Restart(grace),
+        }
+    }
+
+    fn doing(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Unpause => "unpause",
+            Self::Restart(_) => "restart",
+        }
+    }
+}
+
+/// Whether the command did what it said.
+pub(super) fn succeeded(output: &Output) -> bool {
+    output.exit_code == Some(0)
+}
+
+/// Puts `next` behind what ran before; the first failure's exit code stays.
+pub(super) fn append(whole: &mut Output, next: &Output) {
+    whole.stdout.push_str(&next.stdout);
+    whole.stderr.push_str(&next.stderr);
+    whole.duration_ms += next.duration_ms;
+    if whole.exit_code.is_none_or(|code| code == 0) {
+        whole.exit_code = next.exit_code;
+    }
+}
+
+/// Why nothing can be done to what the server runs in.
+pub(super) fn no_place(server: &Server) -> ActionError {
+    ActionError::Precondition(format!(
+        "what {} runs in is not known; name its `container` in the config",
+        server.target.id
+    ))
+}
+
+/// Bounds any piece of an action's work.
+pub(super) async fn within<T>(
+    deadline: Duration,
+    doing: impl Into<String>,
+    work: impl Future<Output = Result<T, ActionError>>,
+) -> Result<T, ActionError> {
+    tokio::time::timeout(deadline, work).await.unwrap_or_else(|_| {
+        Err(ActionError::Failed {
+            doing: doing.into(),
+            source: anyhow!("not done within {}", humantime::format_duration(deadline)),
+        })
+    })
+}
+
+async fn operate(place: &Place, op: Op, deadline: Duration) -> Result<Output, ActionError> {
+    let started = tokio::time::Instant::now();
+    let doing = format!("{} {}", op.doing(), place.unit.name);
+    let work = async {
+        let done = match op {
+            Op::Start => place.runtime.start(&place.unit).await,
+            Op::Unpause => place.runtime.unpause(&place.unit).await,
+            Op::Restart(grace) => place.runtime.restart(&place.unit, grace).await,
+        };
+        done.map_err(|source| ActionError::Failed { doing: doing.clone(), source: source.into() })
+    };
+    within(deadline.max(RUNTIME_DEADLINE), doing.clone(), work).await?;
+    let stdout = format!("{}\n", place.unit.name);
+    Ok(Output { exit_code: Some(0), stdout, stderr: String::new(), duration_ms: since(started) })
+}
+
+/// Runs an argv inside, with a second deadline of our own around the runtime's.
+async fn run_inside(
+    place: &Place,
+    argv: &[String],
+    stdin: Option<&[u8]>,
+    deadline: Duration,
+) -> Result<Output, ActionError> {
+    let limits = ExecLimits { deadline, ..ExecLimits::default() };
+    let doing = format!("run {} in {}", program(&place.unit), place.unit.name);
+    let work = async {
+        place.runtime.exec(&place.unit, argv, stdin, limits).await.map_err(
+            |source: RuntimeError| ActionError::Failed {
+                doing: doing.clone(),
+                source: source.into(),
+            },
+        )
+    };
+    within(deadline + Duration::from_secs(2), doing.clone(), work).await
+}
+
+fn program(unit: &Unit) -> &str {
+    unit.client.first().map_or("its client", String::as_str)
+}
+
+fn since(started: tokio::time::Instant) -> u64 {
+    u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
