@@ -1,5 +1,6 @@
 //! The integration tests: one binary, so that they link once.
 
+mod actions;
 mod faults;
 mod random_schedules;
 mod store;
