@@ -28,18 +28,18 @@ pub(super) async fn copy_keys(
     keys: &[Vec<u8>],
     max_bytes: u64,
 ) -> Result<(), ActionError> {
+    let clock = ExpiryClock::of(redis).await?;
     for part in keys.chunks(COPIED_AT_ONCE) {
-        let now_ms = server_time_ms(redis).await?;
+        let added_ms = clock.added_ms(redis).await?;
         let mut pipeline = ::redis::pipe();
         for key in part {
-            pipeline.cmd("PTTL").arg(key.as_slice()).cmd("DUMP").arg(key.as_slice());
+            pipeline.cmd(clock.command()).arg(key.as_slice()).cmd("DUMP").arg(key.as_slice());
         }
         let replies: Vec<Value> = redis.pipe(&pipeline, "DUMP").await?;
         for (key, pair) in part.iter().zip(replies.chunks_exact(2)) {
-            let ([Value::Int(ttl), Value::BulkString(dump)], true) = (pair, pair.len() == 2) else {
-                continue;
-            };
-            let expires_at_ms = u64::try_from(*ttl).map_or(0, |ttl| now_ms + ttl);
+            let [Value::Int(expiry), Value::BulkString(dump)] = pair else { continue };
+            // Negative: no time to live.
+            let expires_at_ms = u64::try_from(*expiry).map_or(0, |expiry| added_ms + expiry);
             let entry = Entry { database, expires_at_ms, key: key.clone(), dump: dump.clone() };
             writer.add(&entry).map_err(|e| failed("write undo data", e))?;
         }
@@ -51,6 +51,37 @@ pub(super) async fn copy_keys(
         }
     }
     Ok(())
+}
+
+/// How the server tells when a key expires. Adding PTTL to TIME is a few milliseconds off, because Redis counts
+/// PTTL from a clock it keeps; from 7.0 on it tells the moment itself.
+enum ExpiryClock {
+    Absolute,
+    Remaining,
+}
+
+impl ExpiryClock {
+    async fn of(redis: &mut Redis) -> Result<Self, ActionError> {
+        let info = redis.info().await?;
+        let major =
+            info.text("redis_version").split('.').next().and_then(|n| n.parse::<u32>().ok());
+        Ok(if major.is_some_and(|major| major >= 7) { Self::Absolute } else { Self::Remaining })
+    }
+
+    fn command(&self) -> &'static str {
+        match self {
+            Self::Absolute => "PEXPIRETIME",
+            Self::Remaining => "PTTL",
+        }
+    }
+
+    /// What is added to its answer to get the moment.
+    async fn added_ms(&self, redis: &mut Redis) -> Result<u64, ActionError> {
+        match self {
+            Self::Absolute => Ok(0),
+            Self::Remaining => server_time_ms(redis).await,
+        }
+    }
 }
 
 /// Makes the copy durable, away from the runtime's own threads.

@@ -235,7 +235,10 @@ async fn clearing_too_much_for_a_copy_says_so_before_and_after() {
     let () = grow.arg("big").arg(70 << 20).arg("x").query_async(&mut client).await.expect("grow");
     let (clear, args) = (action("clear_redis_cache"), args(json!({})));
     let preview = clear.preview(&server, &args).await.expect("preview");
-    assert!(preview.notes.iter().any(|n| n.ends_with("is over the 64.0 MB of a copy")), "{preview:?}");
+    assert!(
+        preview.notes.iter().any(|n| n.ends_with("is over the 64.0 MB of a copy")),
+        "{preview:?}"
+    );
     let saved = carry_out(clear, &server, &args).await;
     let refused = clear.undo(&server, &args, &saved).await.expect_err("no copy").to_string();
     assert!(refused.starts_with("no copy was taken: "), "{refused}");

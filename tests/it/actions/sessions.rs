@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 
 use super::harness::{PgServer, Way};
 use super::{WAYS, action, args, carry_out, consequence, failing, refusal, run, verified};
@@ -18,8 +19,25 @@ async fn named(client: &Client) -> Value {
     json!({"pid": row.get::<_, i32>(0), "backend_start": start})
 }
 
+/// Whether the session lives; one whose statement was cut does.
 async fn is_there(client: &Client) -> bool {
-    client.simple_query("select 1").await.is_ok()
+    let cut = |e: tokio_postgres::Error| e.code() == Some(&SqlState::QUERY_CANCELED);
+    client.simple_query("select 1").await.map_or_else(cut, |_| true)
+}
+
+/// Sets a statement timeout that hardly any statement survives, as a server may have it.
+async fn cut_every_statement(admin: &Client) {
+    for statement in ["alter system set statement_timeout = '1ms'", "select pg_reload_conf()"] {
+        admin.batch_execute(statement).await.expect("a hostile setting");
+    }
+    for _ in 0..200 {
+        let told = admin.query_one("show statement_timeout", &[]).await;
+        if told.map_or(true, |row| row.get::<_, &str>(0) == "1ms") {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("the setting did not take");
 }
 
 async fn fill(pg: &PgServer, application: &str) -> Vec<Client> {
@@ -37,15 +55,8 @@ async fn named_sessions_end_when_every_slot_is_taken_and_the_protected_live() {
         let pg = PgServer::start().await;
         let server = pg.server(way);
         let admin = pg.client("postgres", "console").await;
-        let settings = "alter system set statement_timeout = '1ms'; select pg_reload_conf()";
-        for statement in settings.split(';') {
-            admin.batch_execute(statement).await.expect("a hostile setting");
-        }
         let locker = pg.client("app", "leader").await;
-        locker
-            .batch_execute("set statement_timeout=0; select pg_advisory_lock(1)")
-            .await
-            .expect("lock");
+        locker.batch_execute("select pg_advisory_lock(1)").await.expect("lock");
         let ours = pg.client("app", "simctl/held").await;
         let busy = pg.client("app", "web").await;
         busy.batch_execute("begin").await.expect("a transaction");
@@ -58,6 +69,8 @@ async fn named_sessions_end_when_every_slot_is_taken_and_the_protected_live() {
         }
         sessions
             .push(json!({"pid": pid(&bystander).await, "backend_start": "2020-01-01T00:00:00Z"}));
+
+        cut_every_statement(&admin).await;
 
         let (kill, args) = (action("kill-connections"), args(json!({"sessions": sessions})));
         let preview = kill.preview(&server, &args).await.expect("preview");
