@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::Deserialize;
+
 use crate::domain::ids::TargetId;
 use crate::domain::incident::RemediationMode;
 use crate::domain::ledger::Limits;
@@ -10,7 +12,21 @@ use crate::domain::policy::Policy;
 use crate::domain::target::{Engine, Periods, Profile, Thresholds};
 use secret::Secret;
 
+pub mod dirs;
+mod file;
+mod layers;
+pub mod load;
+pub mod nearest;
 pub mod secret;
+mod target;
+mod text;
+pub mod url;
+
+pub use file::Span;
+pub use layers::{Shown, Source};
+
+/// The names of the lab's servers that are targets.
+pub const LAB_TARGETS: [&str; 2] = ["redis-test", "postgres-test"];
 
 /// Everything simctl was told.
 #[derive(Clone, Debug)]
@@ -45,12 +61,27 @@ pub struct LabConfig {
 }
 
 /// Where the lab runs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
 pub enum RuntimeChoice {
+    /// Docker when its engine answers, else local processes.
     #[default]
     Auto,
+    /// Containers, through the Docker API.
     Docker,
+    /// Local child processes.
     Process,
+}
+
+impl RuntimeChoice {
+    /// The word people read.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Docker => "docker",
+            Self::Process => "process",
+        }
+    }
 }
 
 /// A server of the user's.
