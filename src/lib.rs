@@ -49,6 +49,7 @@
 pub mod actions;
 pub mod agent;
 pub mod api;
+pub mod audit;
 pub mod cli;
 pub mod config;
 pub mod detect;
@@ -58,6 +59,7 @@ pub mod engine;
 pub mod faults;
 pub mod lab;
 pub mod metrics;
+pub mod narrate;
 pub mod ports;
 pub mod report;
 pub mod runtime;
