@@ -17,6 +17,7 @@ mod draft;
 mod facts;
 mod kept;
 mod notebook;
+pub mod own;
 pub mod postgres;
 pub mod redis;
 mod session;

@@ -1,0 +1,113 @@
+//! What most commands need: the configuration, the running engine, the store.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow};
+
+use super::print::Print;
+use super::{Done, bad_input};
+use crate::api::client::Client;
+use crate::config::load::{Flags, Loaded, load};
+use crate::config::secret::Secret;
+use crate::config::{Config, dirs, url};
+use crate::domain::effect::{Command, Ordered};
+use crate::domain::ids::incident_name;
+use crate::domain::incident::Incident;
+use crate::lab;
+use crate::ports::store::{IncidentFilter, Store};
+
+/// The surroundings of a command.
+pub(super) struct Context {
+    pub(super) loaded: Loaded,
+    pub(super) print: Print,
+}
+
+impl Context {
+    /// Reads the configuration; starts and creates nothing.
+    pub(super) fn load(flags: &Flags, print: Print) -> anyhow::Result<Self> {
+        let loaded = load(flags, &|name| std::env::var(name).ok())?;
+        Ok(Self { loaded, print })
+    }
+
+    pub(super) fn config(&self) -> &Config {
+        &self.loaded.config
+    }
+
+    /// The engine that is running, if any.
+    pub(super) async fn running(&self) -> anyhow::Result<Option<Client>> {
+        Ok(Client::connect(&self.config().state_dir).await?)
+    }
+
+    /// The running engine, for commands that cannot do without.
+    pub(super) async fn engine(&self) -> anyhow::Result<Client> {
+        self.running()
+            .await?
+            .ok_or_else(|| anyhow!("no engine is running; start `simctl run` or `simctl tui`"))
+    }
+
+    /// Gives a command in the operator's name and prints the answer.
+    pub(super) async fn order(&self, engine: &Client, command: Command) -> Done {
+        let ordered = Ordered { actor: self.config().operator.clone(), command };
+        let accepted = engine.order(&ordered).await?;
+        if self.print.json {
+            self.print.json(&accepted)?;
+        } else {
+            self.print.line(&accepted.message)?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// The store by the configuration, else the lab's, else SQLite in the state directory.
+    pub(super) fn store_url(&self, lab: Option<&lab::Lab>) -> Secret {
+        let lab_url = || lab.map(|lab| lab.store_url.clone());
+        self.config().store_url.clone().or_else(lab_url).unwrap_or_else(|| {
+            let path = self.config().state_dir.join("simctl.db");
+            Secret::new(format!("sqlite:{}", path.display()))
+        })
+    }
+
+    /// Opens the store that records are read from.
+    pub(super) async fn store(&self) -> anyhow::Result<Arc<dyn Store>> {
+        let config = self.config();
+        let lab = match &config.store_url {
+            Some(_) => None,
+            None if config.lab.enabled => lab::find(config).await?,
+            None => None,
+        };
+        self.open_store(&self.store_url(lab.as_ref())).await
+    }
+
+    pub(super) async fn open_store(&self, at: &Secret) -> anyhow::Result<Arc<dyn Store>> {
+        dirs::ensure_private(&self.config().state_dir)?;
+        crate::store::open(at, &self.config().state_dir).await.with_context(|| {
+            format!(
+                "the store {} did not open; start it, or name another with --store",
+                url::masked(at.reveal())
+            )
+        })
+    }
+}
+
+/// An incident out of the store, or the sentence that names the newest ones.
+pub(super) async fn stored_incident(store: &dyn Store, number: u64) -> anyhow::Result<Incident> {
+    if let Some(incident) = store.incident(number).await? {
+        return Ok(incident);
+    }
+    let newest = store.incidents(&IncidentFilter { limit: 3, ..Default::default() }).await?;
+    Err(no_incident(number, "the newest are", newest.iter().map(|line| line.number)))
+}
+
+/// "there is no incident INC-0099; the newest are INC-0042, INC-0041"
+pub(super) fn no_incident(
+    number: u64,
+    which: &str,
+    others: impl Iterator<Item = u64>,
+) -> anyhow::Error {
+    let names: Vec<_> = others.map(incident_name).collect();
+    let others = match names.as_slice() {
+        [] => "there is none".to_owned(),
+        names => format!("{which} {}", names.join(", ")),
+    };
+    bad_input(format!("there is no incident {}; {others}", incident_name(number)))
+}

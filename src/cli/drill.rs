@@ -1,0 +1,75 @@
+//! `drill`: break it, watch it being found, explained, fixed and proven.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::context::Context;
+use super::show::{self, Answer};
+use super::{Done, NO, bad_input, decide, faults, parse};
+use crate::domain::incident::Incident;
+use crate::domain::policy::Demand;
+use crate::domain::proposal::Proposal;
+use crate::engine::drill::{self, Outcome, Stage, Verdict};
+
+/// Inject a fault and follow it to its proven end
+///
+/// Injects, waits for detection, diagnosis and proposal, asks, executes, verifies, reverts, and prints the times
+/// and the health before and after. Exit code 0 only when recovery was proven and nothing is left over.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  simctl drill leak-oom\n  simctl drill idle-leak --yes\n  simctl drill container-paused --target redis-test --yes"
+)]
+pub(super) struct Drill {
+    /// Which fault; `simctl faults` lists them
+    #[arg(value_name = "FAULT")]
+    fault: String,
+    /// Approve what is proposed in your name, without asking
+    #[arg(long)]
+    yes: bool,
+    /// Which lab target, where more than one fits
+    #[arg(long, value_name = "TARGET")]
+    target: Option<String>,
+    /// Undo the fault after this at the latest: seconds, or like `2m`
+    #[arg(long, value_name = "TIME", value_parser = parse::ttl)]
+    ttl: Option<Duration>,
+}
+
+pub(super) async fn run(context: &Context, args: &Drill) -> Done {
+    let fault = faults::known(&args.fault)?.descriptor().id;
+    if !args.yes && (context.print.json || !show::can_ask()) {
+        return Err(bad_input("there is no terminal to ask on; add --yes to approve beforehand"));
+    }
+    let drill = drill::Drill { fault, target: args.target.clone(), ttl: args.ttl };
+    let say = |line: String| context.print.progress(&line);
+    let ask =
+        |incident: &Incident, proposal: &Proposal| decision(context, args, incident, proposal);
+    let stage = Stage { say: &say, ask: &ask };
+    let outcome = drill::run(context.config(), drill, stage).await?;
+    print(context, &outcome)?;
+    Ok(if outcome.passed { ExitCode::SUCCESS } else { NO })
+}
+
+fn decision(context: &Context, args: &Drill, incident: &Incident, proposal: &Proposal) -> Verdict {
+    if args.yes {
+        let typed = proposal.ruling.demand == Demand::Typed;
+        return Verdict::Approve { typed: typed.then(|| proposal.target.to_string()) };
+    }
+    match decide::ask_in_drill(context, incident, proposal) {
+        Ok(Answer::Yes { typed }) => Verdict::Approve { typed },
+        Ok(Answer::No) => Verdict::Reject { reason: "not approved on the terminal".into() },
+        Err(error) => Verdict::Reject { reason: format!("could not ask: {error:#}") },
+    }
+}
+
+fn print(context: &Context, outcome: &Outcome) -> anyhow::Result<()> {
+    if context.print.json {
+        return context.print.json(outcome);
+    }
+    let rows: Vec<_> =
+        outcome.rows.iter().map(|(name, value)| vec![name.clone(), value.clone()]).collect();
+    context.print.table(&["WHAT", "MEASURED"], &rows, "nothing was measured")?;
+    let verdict = if outcome.passed { "PASS: recovery proven, nothing left over" } else { "FAIL" };
+    context.print.line(verdict)
+}

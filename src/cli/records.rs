@@ -1,0 +1,152 @@
+//! `history`, `report`, `metrics`: what the store knows about the past.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Args;
+use serde_json::json;
+
+use super::context::{Context, stored_incident};
+use super::parse::{self, When};
+use super::print::{Print, or_dash, time};
+use super::{Done, incidents};
+use crate::domain::ids::incident_name;
+use crate::engine::clock;
+use crate::metrics::{Spread, Success};
+use crate::narrate::duration;
+use crate::ports::store::ActionLine;
+
+/// List executed actions, newest first
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  simctl history\n  simctl history INC-0042 --json")]
+pub(super) struct History {
+    /// Only of this incident
+    #[arg(value_name = "INC", value_parser = parse::incident)]
+    incident: Option<u64>,
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    limit: u32,
+}
+
+/// Print the post-mortem of an incident as Markdown, from recorded facts
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  simctl report INC-0042 --output inc-0042.md")]
+pub(super) struct Report {
+    /// Which incident
+    #[arg(value_name = "INC", value_parser = parse::incident)]
+    incident: u64,
+    /// Write it to a file instead
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+/// Print MTTD, MTTA, MTTR and success by cause, action and actor
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  simctl metrics --since 30d")]
+pub(super) struct Metrics {
+    /// Only incidents opened since then: `24h`, or a UTC time
+    #[arg(long, value_name = "WHEN", value_parser = parse::when)]
+    since: Option<When>,
+}
+
+pub(super) async fn history(context: &Context, args: &History) -> Done {
+    let store = context.store().await?;
+    if let Some(number) = args.incident {
+        stored_incident(&*store, number).await?;
+    }
+    let lines = store.history(args.incident, args.limit).await?;
+    if context.print.json {
+        context.print.json(&lines)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let rows: Vec<_> = lines.iter().map(row).collect();
+    let head =
+        ["AT (UTC)", "INC", "TARGET", "ACTION", "RESULT", "EXIT", "TOOK", "HEALTH", "COMMAND"];
+    context.print.table(&head, &rows, "no action was executed")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn row(line: &ActionLine) -> Vec<String> {
+    vec![
+        time(line.executed_at),
+        incident_name(line.incident),
+        line.target.clone(),
+        line.action.clone(),
+        line.result.clone(),
+        or_dash(line.exit_code),
+        or_dash(line.duration_ms.map(duration)),
+        format!("{} → {}", or_dash(line.health_before), or_dash(line.health_after)),
+        line.command.clone(),
+    ]
+}
+
+pub(super) async fn report(context: &Context, args: &Report) -> Done {
+    /// Injections older than the newest so many are not looked through.
+    const INJECTIONS: u32 = 1_000;
+    let store = context.store().await?;
+    let incident = stored_incident(&*store, args.incident).await?;
+    let events = incidents::events(&*store, &incident).await?;
+    let injections = store.injections(INJECTIONS).await?;
+    let markdown = crate::report::markdown(&incident, &events, &injections);
+    let print = context.print;
+    match &args.output {
+        Some(file) => {
+            std::fs::write(file, &markdown)
+                .with_context(|| format!("write the report to {}", file.display()))?;
+            print.progress(&format!("written to {}", file.display()));
+        }
+        None if print.json => {
+            print.json(&json!({ "incident": incident.name(), "markdown": markdown }))?;
+        }
+        None => print.line(markdown.trim_end())?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) async fn metrics(context: &Context, args: &Metrics) -> Done {
+    let since = args.since.map(|when| when.at(clock::now()));
+    let times = context.store().await?.times(since).await?;
+    let metrics = crate::metrics::of(&times);
+    let print = context.print;
+    if print.json {
+        print.json(&metrics)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    print.line(format_args!(
+        "{} incidents: {} resolved, {} need a person, {} going on\n",
+        metrics.incidents, metrics.resolved, metrics.failed, metrics.open
+    ))?;
+    let spreads = [("MTTD", metrics.mttd), ("MTTA", metrics.mtta), ("MTTR", metrics.mttr)];
+    let rows: Vec<_> = spreads.iter().map(|(name, spread)| spread_row(name, *spread)).collect();
+    print.table(&["TIME", "COUNT", "MEAN", "P50", "P90"], &rows, "")?;
+    for (title, groups) in [
+        ("CAUSE", &metrics.by_cause),
+        ("ACTION", &metrics.by_action),
+        ("APPROVED BY", &metrics.by_actor),
+    ] {
+        success(print, title, groups)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn spread_row(name: &str, spread: Spread) -> Vec<String> {
+    let seconds = |value: Option<f64>| or_dash(value.map(|value| format!("{value:.2} s")));
+    let figures = [spread.mean_s, spread.p50_s, spread.p90_s].map(seconds);
+    [name.to_owned(), spread.count.to_string()].into_iter().chain(figures).collect()
+}
+
+fn success(print: Print, title: &str, groups: &[Success]) -> anyhow::Result<()> {
+    if groups.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<_> = groups
+        .iter()
+        .map(|group| {
+            let percent = or_dash(group.percent().map(|percent| format!("{percent} %")));
+            vec![group.name.clone(), format!("{} of {}", group.ok, group.total), percent]
+        })
+        .collect();
+    print.line("")?;
+    print.table(&[title, "SUCCESS", "RATE"], &rows, "")
+}
