@@ -82,7 +82,10 @@ fn name(n: usize) -> TargetId {
 }
 
 fn refused() -> Answer {
-    Answer::Error { code: "OOM".into(), text: "OOM command not allowed when used memory > 'maxmemory'.".into() }
+    Answer::Error {
+        code: "OOM".into(),
+        text: "OOM command not allowed when used memory > 'maxmemory'.".into(),
+    }
 }
 
 fn sample(at: DateTime<Utc>, write: Answer) -> Sample {
@@ -93,5 +96,13 @@ fn sample(at: DateTime<Utc>, write: Answer) -> Sample {
         (reading::KEYS.to_owned(), 500.0),
         (reading::CLIENTS.to_owned(), 3.0),
     ]);
-    Sample { at, origin: Origin::Held, took_ms: 0.3, connect: Answer::Ok, read: Answer::Ok, write, readings }
+    Sample {
+        at,
+        origin: Origin::Held,
+        took_ms: 0.3,
+        connect: Answer::Ok,
+        read: Answer::Ok,
+        write,
+        readings,
+    }
 }

@@ -49,7 +49,6 @@
 pub mod actions;
 pub mod agent;
 pub mod api;
-pub mod audit;
 pub mod cli;
 pub mod config;
 pub mod detect;

@@ -1,16 +1,17 @@
-//! The post-mortem of one incident as Markdown, from recorded facts only. Pure.
+//! The post-mortem of one incident as Markdown, from recorded facts only.
 
 use std::fmt::{Display, Write as _};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::domain::diagnosis::{Diagnosis, JudgedCause};
-use crate::domain::event::{Event, EventBody};
+use crate::domain::event::{Event, EventBody, RawEvent};
 use crate::domain::execution::{Decision, Execution, StepRun, Verification};
 use crate::domain::incident::Incident;
 use crate::domain::injection::{Injection, InjectionState};
 use crate::domain::proposal::Proposal;
 use crate::narrate::{clean, duration, words};
+use crate::ports::store::{Store, StoreError};
 
 /// The post-mortem. Of `injections`, those count that were on this target during the incident.
 pub fn markdown(incident: &Incident, events: &[Event], injections: &[Injection]) -> String {
@@ -25,6 +26,29 @@ pub fn markdown(incident: &Incident, events: &[Event], injections: &[Injection])
     errors(&mut doc, incident);
     notes(&mut doc, incident);
     doc.0
+}
+
+/// The post-mortem of a recorded incident; `None` when there is no such incident.
+pub async fn from_store(store: &dyn Store, number: u64) -> Result<Option<String>, StoreError> {
+    /// Injections older than the newest so many are not looked through.
+    const INJECTIONS: u32 = 1_000;
+    let Some(incident) = store.incident(number).await? else { return Ok(None) };
+    let events = events_of(store, &incident).await?;
+    let injections = store.injections(INJECTIONS).await?;
+    Ok(Some(markdown(&incident, &events, &injections)))
+}
+
+/// What happened to one incident, in order.
+pub async fn events_of(store: &dyn Store, incident: &Incident) -> Result<Vec<Event>, StoreError> {
+    let raws = store.incident_events(incident.id).await?;
+    let read = |raw: &RawEvent| {
+        let corrupt = |error: serde_json::Error| StoreError::Corrupt {
+            what: format!("event {}", raw.seq),
+            reason: error.to_string(),
+        };
+        raw.event().map_err(corrupt)
+    };
+    raws.iter().map(read).collect()
 }
 
 #[derive(Default)]

@@ -2,14 +2,13 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
 
 use super::context::Context;
 use super::{Done, NO};
-use crate::audit::{Auditor, Broken};
-use crate::domain::event::{Head, RawEvent};
-use crate::ports::store::{Store, StoreError};
+use crate::ports::store::Store;
+use crate::store::audit;
 
 /// Check or export the log of events
 #[derive(Debug, Args)]
@@ -27,79 +26,26 @@ enum What {
     Export,
 }
 
-/// How many records are read at once.
-const PAGE: u32 = 1_000;
-
 pub(super) async fn run(context: &Context, args: &Audit) -> Done {
     let store = context.store().await?;
     match args.what {
         What::Verify => verify(context, &*store).await,
-        What::Export => export(context, &*store).await,
+        What::Export => {
+            audit::export(&*store, &mut std::io::stdout())
+                .await
+                .context("write the records out")?;
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 
 async fn verify(context: &Context, store: &dyn Store) -> Done {
-    let found = audit(store).await?;
-    let print = context.print;
-    match (&found, print.json) {
-        (Ok(head), false) => {
-            let short = head.hash.get(..12).unwrap_or(&head.hash);
-            print.line(format_args!("ok: {} records, the last is {short}", head.seq))?;
-        }
-        (Ok(head), true) => {
-            print.json(&json!({ "ok": true, "records": head.seq, "hash": head.hash }))?;
-        }
-        (Err(broken), false) => print.line(format_args!("BROKEN at {broken}"))?,
-        (Err(broken), true) => print.json(&json!({ "ok": false, "broken": broken }))?,
+    let anchor = audit::recall(&audit::anchor_dir(&context.config().state_dir, store))?;
+    let report = audit::verify(store, anchor.as_ref()).await?;
+    match (context.print.json, report.is_ok()) {
+        (true, _) => context.print.json(&report)?,
+        (false, true) => context.print.line(format_args!("ok: {report}"))?,
+        (false, false) => context.print.line(format_args!("BROKEN: {report}"))?,
     }
-    Ok(if found.is_ok() { ExitCode::SUCCESS } else { NO })
-}
-
-/// Reads to the end, then compares with the remembered end; a running engine may add records in between, so it
-/// looks again as long as there are new ones.
-async fn audit(store: &dyn Store) -> Result<Result<Head, Broken>, StoreError> {
-    let mut auditor = Auditor::default();
-    loop {
-        let before = auditor.head().seq;
-        loop {
-            let page = store.events(auditor.head().seq, PAGE).await?;
-            if page.is_empty() {
-                break;
-            }
-            if let Err(broken) = page.iter().try_for_each(|raw| auditor.check(raw)) {
-                return Ok(Err(broken));
-            }
-        }
-        let remembered = store.remembered_head().await?;
-        let more = remembered.as_ref().is_some_and(|head| head.seq > auditor.head().seq);
-        if !more || auditor.head().seq == before {
-            return Ok(auditor.finish(remembered.as_ref()));
-        }
-    }
-}
-
-async fn export(context: &Context, store: &dyn Store) -> Done {
-    let mut after = 0;
-    loop {
-        let page = store.events(after, PAGE).await?;
-        let Some(last) = page.last() else { return Ok(ExitCode::SUCCESS) };
-        after = last.seq;
-        for raw in &page {
-            context.print.json_line(&view(raw))?;
-        }
-    }
-}
-
-fn view(raw: &RawEvent) -> Value {
-    json!({
-        "seq": raw.seq,
-        "at": raw.at,
-        "kind": raw.kind,
-        "incident": raw.incident,
-        "target": raw.target,
-        "actor": raw.actor,
-        "body": raw.body,
-        "prev_hash": raw.prev_hash,
-        "hash": raw.hash,
-    })
+    Ok(if report.is_ok() { ExitCode::SUCCESS } else { NO })
 }

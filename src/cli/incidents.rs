@@ -9,13 +9,13 @@ use super::parse::{self, When};
 use super::print::{or_dash, time};
 use super::{Done, bad_input};
 use crate::domain::effect::Command;
-use crate::domain::event::Event;
 use crate::domain::finding::Severity;
 use crate::domain::ids::incident_name;
 use crate::domain::incident::{Incident, Status};
 use crate::engine::clock;
 use crate::narrate;
-use crate::ports::store::{IncidentFilter, IncidentLine, Store};
+use crate::ports::store::{IncidentFilter, IncidentLine};
+use crate::report;
 
 /// List, show, note or resolve incidents
 #[derive(Debug, Args)]
@@ -165,7 +165,7 @@ async fn show(context: &Context, number: u64) -> Done {
         print.json(&incident)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let events = events(&*store, &incident).await?;
+    let events = report::events_of(&*store, &incident).await?;
     print.line(summary(&incident))?;
     let waiting = incident.active_execution().and_then(|execution| execution.proposal.as_ref());
     if let Some(proposal) = waiting {
@@ -178,17 +178,6 @@ async fn show(context: &Context, number: u64) -> Done {
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// The incident's events, read back.
-pub(super) async fn events(store: &dyn Store, incident: &Incident) -> anyhow::Result<Vec<Event>> {
-    let raws = store.incident_events(incident.id).await?;
-    let read = |raw: &crate::domain::event::RawEvent| {
-        raw.event().map_err(|error| {
-            anyhow::Error::new(error).context(format!("read event {} from the store", raw.seq))
-        })
-    };
-    raws.iter().map(read).collect()
 }
 
 fn summary(incident: &Incident) -> String {

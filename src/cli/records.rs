@@ -7,10 +7,10 @@ use anyhow::Context as _;
 use clap::Args;
 use serde_json::json;
 
+use super::Done;
 use super::context::{Context, stored_incident};
 use super::parse::{self, When};
 use super::print::{Print, or_dash, time};
-use super::{Done, incidents};
 use crate::domain::ids::incident_name;
 use crate::engine::clock;
 use crate::metrics::{Spread, Success};
@@ -82,13 +82,9 @@ fn row(line: &ActionLine) -> Vec<String> {
 }
 
 pub(super) async fn report(context: &Context, args: &Report) -> Done {
-    /// Injections older than the newest so many are not looked through.
-    const INJECTIONS: u32 = 1_000;
     let store = context.store().await?;
     let incident = stored_incident(&*store, args.incident).await?;
-    let events = incidents::events(&*store, &incident).await?;
-    let injections = store.injections(INJECTIONS).await?;
-    let markdown = crate::report::markdown(&incident, &events, &injections);
+    let markdown = crate::report::from_store(&*store, args.incident).await?.unwrap_or_default();
     let print = context.print;
     match &args.output {
         Some(file) => {

@@ -136,7 +136,7 @@ fn verdict(lines: &[Line]) -> ExitCode {
 
 /// Asks one server over a kept and a fresh connection.
 async fn ask(server: &Server) -> Line {
-    let probe = targets::probe(server);
+    let probe = server.probe();
     let held = probe.held().await;
     let fresh = probe.fresh().await;
     let health = judge(&server.target, Some(&held), Some(&fresh));

@@ -256,6 +256,7 @@ pub enum Effect {
     /// Write the post-mortem from the records.
     Report {
         incident: IncidentId,
+        number: u64,
     },
     Revert {
         injection: Box<Injection>,

@@ -145,7 +145,8 @@ mod tests {
     #[test]
     fn stages_are_ordered_within_a_family_only() {
         use FindingKind::{
-            ClientsRefused, ConnectionPressure, MemoryPressure, ServerDown, ServerHung, WritesRefused,
+            ClientsRefused, ConnectionPressure, MemoryPressure, ServerDown, ServerHung,
+            WritesRefused,
         };
         assert!(WritesRefused.is_stronger_than(MemoryPressure));
         assert!(ClientsRefused.is_stronger_than(ConnectionPressure));

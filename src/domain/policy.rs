@@ -152,7 +152,12 @@ mod tests {
     use super::*;
 
     fn case(action: &'static str, risk: Risk) -> Example {
-        Example { action: ActionId::of(action), target: TargetId::of("redis-test"), profile: Profile::Lab, risk }
+        Example {
+            action: ActionId::of(action),
+            target: TargetId::of("redis-test"),
+            profile: Profile::Lab,
+            risk,
+        }
     }
 
     fn rule(name: &str, demand: Demand) -> Rule {
@@ -175,11 +180,17 @@ mod tests {
     #[test]
     fn the_strictest_matching_rule_wins_whatever_the_order() {
         let automatic = Rule { risk_up_to: Some(Risk::Low), ..rule("low runs", Demand::Automatic) };
-        let never = Rule { action: Some(ActionId::of("restart_redis")), ..rule("no restarts", Demand::Forbidden) };
+        let never = Rule {
+            action: Some(ActionId::of("restart_redis")),
+            ..rule("no restarts", Demand::Forbidden)
+        };
         for rules in [vec![automatic.clone(), never.clone()], vec![never, automatic]] {
             let policy = Policy { rules, version: String::new() };
             assert_eq!(policy.rule_on_case(&case("restart_redis", Risk::Low)).rule, "no restarts");
-            assert_eq!(policy.rule_on_case(&case("unpause_container", Risk::Low)).demand, Demand::Automatic);
+            assert_eq!(
+                policy.rule_on_case(&case("unpause_container", Risk::Low)).demand,
+                Demand::Automatic
+            );
             assert_eq!(policy.rule_on_case(&case("unlink_keys", Risk::High)).demand, Demand::Typed);
         }
     }
@@ -196,8 +207,18 @@ mod tests {
         assert!(rule.covers(&case("unlink_keys", Risk::Medium)));
         assert!(!rule.covers(&case("unlink_keys", Risk::High)));
         assert!(!rule.covers(&case("restart_redis", Risk::Low)));
-        assert!(!rule.covers(&Example { profile: Profile::Production, ..case("unlink_keys", Risk::Low) }));
-        assert!(!rule.covers(&Example { target: TargetId::of("cache"), ..case("unlink_keys", Risk::Low) }));
+        assert!(
+            !rule.covers(&Example {
+                profile: Profile::Production,
+                ..case("unlink_keys", Risk::Low)
+            })
+        );
+        assert!(
+            !rule.covers(&Example {
+                target: TargetId::of("cache"),
+                ..case("unlink_keys", Risk::Low)
+            })
+        );
     }
 
     #[test]
@@ -206,7 +227,10 @@ mod tests {
         assert_eq!(rule.broken_example(), None);
         rule.matches = vec![case("unlink_keys", Risk::High)];
         let text = rule.broken_example().unwrap();
-        assert!(text.contains("`low runs` should match unlink_keys on redis-test at high risk"), "{text}");
+        assert!(
+            text.contains("`low runs` should match unlink_keys on redis-test at high risk"),
+            "{text}"
+        );
         rule.matches.clear();
         rule.does_not_match = vec![case("unlink_keys", Risk::Low)];
         assert!(rule.broken_example().unwrap().contains("should not match"));

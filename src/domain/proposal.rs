@@ -212,7 +212,10 @@ mod tests {
             (preview(&[("prefix", "cart:")], 1_000), None),
             (preview(&[("prefix", "cart:")], 10), None),
             (preview(&[("prefix", "cart:")], 1_110), None),
-            (preview(&[("prefix", "cart:")], 1_111), Some("1111 keys removed, 1000 when it was shown")),
+            (
+                preview(&[("prefix", "cart:")], 1_111),
+                Some("1111 keys removed, 1000 when it was shown"),
+            ),
             (preview(&[("prefix", "job:")], 1_000), Some("prefix was cart: and is now job:")),
             (preview(&[], 1_000), Some("prefix was cart: and is now gone")),
             (preview(&[("prefix", "cart:"), ("more", "x")], 1_000), None),
@@ -260,7 +263,9 @@ mod tests {
             fingerprint(incident, 1, &target, &draft, "v2"),
             changed(&|d| d.target_identity = "abc@2".into()),
             changed(&|d| d.steps[0].action = ActionId::of("clear_redis_cache")),
-            changed(&|d| { d.steps[0].args.insert("prefix".into(), "job:".into()); }),
+            changed(&|d| {
+                d.steps[0].args.insert("prefix".into(), "job:".into());
+            }),
             changed(&|d| d.steps[0].preview.commands.push("redis-cli FLUSHALL".into())),
             changed(&|d| d.steps[0].preview.consequences[0].count = 6),
             changed(&|d| d.steps.clear()),

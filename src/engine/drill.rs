@@ -20,6 +20,7 @@ use crate::domain::ids::{FaultId, Fingerprint, TargetId};
 use crate::domain::incident::{Incident, Status};
 use crate::domain::injection::{Injection, InjectionState};
 use crate::domain::proposal::Proposal;
+use crate::targets::own;
 
 /// How often the snapshot is looked at.
 const LOOK: Duration = Duration::from_millis(50);
@@ -80,7 +81,7 @@ impl Console {
         let ordered = Ordered { actor: actor.to_owned(), command };
         match self {
             Self::Own(handle) => Ok(handle.order(ordered).await?),
-            Self::Attached(client) => Ok(client.order(ordered).await?),
+            Self::Attached(client) => Ok(client.order(&ordered).await?),
         }
     }
 }
@@ -92,21 +93,29 @@ pub async fn run(config: &Config, drill: Drill, stage: Stage<'_>) -> anyhow::Res
         return play(&Console::Attached(client), config, drill, &stage).await;
     }
     let lab = crate::lab::up(config, stage.say).await?;
-    let store = crate::store::open(config.store_url.as_ref().unwrap_or(&lab.store_url), &config.state_dir).await?;
-    let mut servers = lab.servers;
-    servers.extend(crate::targets::configured(config, Some(&lab.runtime)));
+    let store =
+        crate::store::open(config.store_url.as_ref().unwrap_or(&lab.store_url), &config.state_dir)
+            .await?;
+    let own = config.targets.iter().map(|target| own::server(target, Some(&lab.runtime)));
+    let servers = lab.servers.iter().cloned().chain(own).collect();
     let engine = super::start(config, servers, store).await?;
     let outcome = play(&Console::Own(engine.handle.clone()), config, drill, &stage).await;
     engine.stop("the drill is over").await;
     outcome
 }
 
-async fn play(console: &Console, config: &Config, drill: Drill, stage: &Stage<'_>) -> anyhow::Result<Outcome> {
+async fn play(
+    console: &Console,
+    config: &Config,
+    drill: Drill,
+    stage: &Stage<'_>,
+) -> anyhow::Result<Outcome> {
     let fault = crate::faults::find(drill.fault).context("the fault is not in the catalogue")?;
     let target = choose_target(console, fault, drill.target.as_deref()).await?;
     (stage.say)(format!("waiting for {target} to be healthy"));
     let before = wait_calm(console, &target).await?;
-    let last_before = console.snapshot().await?.incidents.iter().map(|i| i.number).max().unwrap_or(0);
+    let last_before =
+        console.snapshot().await?.incidents.iter().map(|i| i.number).max().unwrap_or(0);
     let actor = &config.operator;
     let inject = Command::Inject {
         fault: FaultId::of(fault.descriptor().id),
@@ -136,9 +145,12 @@ async fn choose_target(
     }
     let engine = fault.descriptor().engine;
     let snapshot = console.snapshot().await?;
-    let fits = |view: &&TargetView| view.target.is_lab() && engine.is_none_or(|e| e == view.target.engine);
+    let fits =
+        |view: &&TargetView| view.target.is_lab() && engine.is_none_or(|e| e == view.target.engine);
     let found = snapshot.targets.iter().rev().find(fits).map(|view| view.target.id.clone());
-    found.with_context(|| format!("no target of the lab fits {}; `simctl up` makes the lab", fault.descriptor().id))
+    found.with_context(|| {
+        format!("no target of the lab fits {}; `simctl up` makes the lab", fault.descriptor().id)
+    })
 }
 
 async fn wait_calm(console: &Console, target: &TargetId) -> anyhow::Result<TargetView> {
@@ -146,19 +158,26 @@ async fn wait_calm(console: &Console, target: &TargetId) -> anyhow::Result<Targe
     loop {
         let snapshot = console.snapshot().await?;
         let Some(view) = snapshot.targets.iter().find(|view| view.target.id == *target) else {
-            let names: Vec<&str> = snapshot.targets.iter().map(|view| view.target.id.as_str()).collect();
+            let names: Vec<&str> =
+                snapshot.targets.iter().map(|view| view.target.id.as_str()).collect();
             bail!("{target} is not watched; watched are: {}", names.join(", "));
         };
         let open = snapshot.incidents.iter().find(|i| i.is_open() && i.target == *target);
         let is_calm = open.is_none()
             && view.state == "ok"
-            && [&view.held, &view.fresh].into_iter().all(|s| s.as_ref().is_some_and(|s| s.is_clean()));
+            && [&view.held, &view.fresh]
+                .into_iter()
+                .all(|s| s.as_ref().is_some_and(|s| s.is_clean()));
         if is_calm {
             return Ok(view.clone());
         }
         if Instant::now() > until {
             match open {
-                Some(incident) => bail!("{target} is not calm: {} is open ({})", incident.name(), incident.message),
+                Some(incident) => bail!(
+                    "{target} is not calm: {} is open ({})",
+                    incident.name(),
+                    incident.message
+                ),
                 None => bail!("{target} is not healthy: {} (health {})", view.state, view.health),
             }
         }
@@ -218,7 +237,9 @@ async fn decide(
     *decided = Some(proposal.fingerprint.clone());
     let fingerprint = proposal.fingerprint.0.clone();
     let command = match (stage.ask)(incident, proposal) {
-        Verdict::Approve { typed } => Command::Approve { incident: incident.number, fingerprint, typed },
+        Verdict::Approve { typed } => {
+            Command::Approve { incident: incident.number, fingerprint, typed }
+        }
         Verdict::Reject { reason } => {
             Command::Reject { incident: incident.number, fingerprint: Some(fingerprint), reason }
         }
@@ -240,7 +261,10 @@ async fn wait_reverted(console: &Console, number: u64) -> anyhow::Result<Injecti
             return Ok(injection.clone());
         }
         if Instant::now() > until {
-            bail!("f-{number} is not reverted after {} s; `simctl clear --all` tries again", CLEARED.as_secs());
+            bail!(
+                "f-{number} is not reverted after {} s; `simctl clear --all` tries again",
+                CLEARED.as_secs()
+            );
         }
         sleep(LOOK).await;
     }
@@ -248,7 +272,11 @@ async fn wait_reverted(console: &Console, number: u64) -> anyhow::Result<Injecti
 
 fn did_not_take(snapshot: &Snapshot, number: u64) -> Option<String> {
     let injection = snapshot.injections.iter().find(|injection| injection.number == number)?;
-    if let InjectionState::DidNotTake { reason } = &injection.state { Some(reason.clone()) } else { None }
+    if let InjectionState::DidNotTake { reason } = &injection.state {
+        Some(reason.clone())
+    } else {
+        None
+    }
 }
 
 fn progress(incident: &Incident) -> String {
@@ -257,15 +285,29 @@ fn progress(incident: &Incident) -> String {
     format!("{} {} {state}{cause}", incident.name(), incident.status.as_str())
 }
 
-fn judge(before: &TargetView, incident: &Incident, injection: &Injection, after: Option<&TargetView>) -> Outcome {
+fn judge(
+    before: &TargetView,
+    incident: &Incident,
+    injection: &Injection,
+    after: Option<&TargetView>,
+) -> Outcome {
     let ran = incident.executions.iter().rev().find(|execution| execution.has_acted());
     let proven = ran.and_then(|e| e.verification.as_ref()).is_some_and(|proof| proof.passed());
     let left_over = left_over(injection);
-    let passed = proven && incident.status == Status::Resolved && left_over.is_empty() && after.is_some();
+    let passed =
+        proven && incident.status == Status::Resolved && left_over.is_empty() && after.is_some();
     let mut rows: Vec<(String, String)> = vec![
         row("fault", injection.fault.as_str()),
         row("target", injection.target.as_str()),
-        row("incident", format!("{} {} {}", incident.name(), incident.finding.as_str(), incident.severity.as_str())),
+        row(
+            "incident",
+            format!(
+                "{} {} {}",
+                incident.name(),
+                incident.finding.as_str(),
+                incident.severity.as_str()
+            ),
+        ),
         row("detected after", since(incident.first_bad_at, Some(incident.opened_at))),
     ];
     rows.extend(cause_rows(incident));
@@ -273,17 +315,27 @@ fn judge(before: &TargetView, incident: &Incident, injection: &Injection, after:
         rows.extend(execution_rows(execution));
     }
     let after_health = after.map_or(incident.health_at_end.unwrap_or_default(), |view| view.health);
-    rows.push(row("health", format!("{} → {} → {after_health}", before.health, incident.health_at_open)));
+    rows.push(row(
+        "health",
+        format!("{} → {} → {after_health}", before.health, incident.health_at_open),
+    ));
     rows.push(row("recovered after", since(incident.first_bad_at, incident.resolved_at)));
-    rows.push(row("status", incident.failure_reason.clone().unwrap_or_else(|| incident.status.as_str().into())));
-    rows.push(row("left over", if left_over.is_empty() { "nothing".into() } else { left_over.join("; ") }));
+    rows.push(row(
+        "status",
+        incident.failure_reason.clone().unwrap_or_else(|| incident.status.as_str().into()),
+    ));
+    rows.push(row(
+        "left over",
+        if left_over.is_empty() { "nothing".into() } else { left_over.join("; ") },
+    ));
     rows.push(row("proven", if passed { "yes" } else { "no" }));
     Outcome { rows, passed }
 }
 
 fn cause_rows(incident: &Incident) -> Vec<(String, String)> {
     let Some(diagnosis) = &incident.diagnosis else { return vec![row("cause", "not diagnosed")] };
-    let causes: Vec<String> = diagnosis.causes.iter().map(|c| format!("{} ({})", c.cause, c.grade)).collect();
+    let causes: Vec<String> =
+        diagnosis.causes.iter().map(|c| format!("{} ({})", c.cause, c.grade)).collect();
     let named = if causes.is_empty() { "unknown".to_owned() } else { causes.join(", ") };
     vec![row("cause", named), row("because", diagnosis.summary.clone())]
 }
@@ -302,7 +354,12 @@ fn execution_rows(execution: &Execution) -> Vec<(String, String)> {
     }
     if let Some(proof) = &execution.verification {
         let free = proof.symptom_free_after_ms.map_or("never".into(), |ms| format!("{ms} ms"));
-        let held = format!("{:.1} s, {} rounds of {} checks", proof.held_ms as f64 / 1_000.0, proof.rounds, proof.checks.len());
+        let held = format!(
+            "{:.1} s, {} rounds of {} checks",
+            proof.held_ms as f64 / 1_000.0,
+            proof.rounds,
+            proof.checks.len()
+        );
         rows.push(row("symptom-free after", free));
         rows.push(row("held", held));
     }
@@ -315,7 +372,9 @@ fn left_over(injection: &Injection) -> Vec<String> {
         InjectionState::Starting
         | InjectionState::Active { .. }
         | InjectionState::Reverting
-        | InjectionState::DidNotTake { .. } => vec![format!("{} is {}", injection.name(), injection.state.as_str())],
+        | InjectionState::DidNotTake { .. } => {
+            vec![format!("{} is {}", injection.name(), injection.state.as_str())]
+        }
     }
 }
 

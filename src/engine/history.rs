@@ -28,7 +28,11 @@ pub async fn record(snapshots: watch::Receiver<Arc<Snapshot>>, store: Arc<dyn St
                 at: snapshot.at,
                 target: view.target.id.as_str().to_owned(),
                 health: view.health.score(),
-                readings: view.held.as_ref().map(|sample| sample.readings.clone()).unwrap_or_default(),
+                readings: view
+                    .held
+                    .as_ref()
+                    .map(|sample| sample.readings.clone())
+                    .unwrap_or_default(),
             })
             .collect();
         if let Err(error) = store.record_history(&points, snapshot.at - KEPT).await {

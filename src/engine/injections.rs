@@ -30,7 +30,9 @@ pub async fn inject(injection: Injection, server: Server, state_dir: PathBuf, re
     };
     let mut running = match started.await {
         Ok(running) => running,
-        Err(error) => return moved(&results, id, InjectionState::DidNotTake { reason: error.in_words() }),
+        Err(error) => {
+            return moved(&results, id, InjectionState::DidNotTake { reason: error.in_words() });
+        }
     };
     while let Some(report) = running.next().await {
         let last = report.is_last();
@@ -55,7 +57,9 @@ pub async fn adopt(injection: Injection, state_dir: PathBuf, results: Results) {
 }
 
 fn is_watched(state_dir: &Path, id: InjectionId) -> bool {
-    watchdog::live(state_dir).iter().any(|journal| journal.injection.id == id && journal.watchdog.is_alive())
+    watchdog::live(state_dir)
+        .iter()
+        .any(|journal| journal.injection.id == id && journal.watchdog.is_alive())
 }
 
 /// Ends an injection: through its watchdog, or in its place when it is dead.
@@ -74,7 +78,11 @@ pub async fn revert(injection: Injection, state_dir: PathBuf, results: Results) 
 }
 
 fn report_failure(injection: &Injection, error: &FaultError) {
-    tracing::error!(injection = injection.name(), error = error.in_words(), "not reverted yet; trying again");
+    tracing::error!(
+        injection = injection.name(),
+        error = error.in_words(),
+        "not reverted yet; trying again"
+    );
 }
 
 fn moved(results: &Results, injection: InjectionId, state: InjectionState) {
@@ -90,7 +98,11 @@ fn state_after(report: Report) -> Option<InjectionState> {
             None
         }
         Report::Took { symptom } => Some(InjectionState::Active { took_at: now(), symptom }),
-        Report::DidNotTake { reason } | Report::Failed { reason } => Some(InjectionState::DidNotTake { reason }),
-        Report::Reverted { by, left_over } => Some(InjectionState::Reverted { at: now(), by, left_over }),
+        Report::DidNotTake { reason } | Report::Failed { reason } => {
+            Some(InjectionState::DidNotTake { reason })
+        }
+        Report::Reverted { by, left_over } => {
+            Some(InjectionState::Reverted { at: now(), by, left_over })
+        }
     }
 }

@@ -2,7 +2,7 @@
 //! store is away, and merges the two without a fork when it is back.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ pub struct Keeper {
     head: Head,
     journal: Journal,
     away: bool,
-    state_dir: PathBuf,
+    anchor: PathBuf,
     /// Every known incident's status before the next event.
     statuses: BTreeMap<IncidentId, Status>,
 }
@@ -45,19 +45,21 @@ impl Keeper {
     pub async fn open(
         store: Arc<dyn Store>,
         holder: &str,
-        state_dir: PathBuf,
+        state_dir: &Path,
         now: DateTime<Utc>,
     ) -> Result<(Self, Ledger), StoreError> {
         let lease = store.take_lease(holder, now, LEASE_TTL).await?;
-        let mut journal = Journal::open(&state_dir)?;
+        let mut journal = Journal::open(state_dir)?;
         if journal.pending() > 0 {
             let merged = journal::merge(&mut journal, store.as_ref(), &lease).await?;
             tracing::info!(merged, "merged the journal that an earlier engine left");
         }
         let ledger = store.load().await?;
         let head = store.head().await?;
-        let statuses = ledger.incidents.values().map(|incident| (incident.id, incident.status)).collect();
-        Ok((Self { store, lease, head, journal, away: false, state_dir, statuses }, ledger))
+        let statuses =
+            ledger.incidents.values().map(|incident| (incident.id, incident.status)).collect();
+        let anchor = audit::anchor_dir(state_dir, store.as_ref());
+        Ok((Self { store, lease, head, journal, away: false, anchor, statuses }, ledger))
     }
 
     /// Where events go now.
@@ -107,7 +109,7 @@ impl Keeper {
         if !self.away {
             match self.store.append(batch, &self.lease).await {
                 Ok(head) => {
-                    audit::remember(&self.state_dir, &head)?;
+                    self.remember(&head);
                     return Ok(None);
                 }
                 Err(error) if error.is_outage() => {
@@ -127,7 +129,7 @@ impl Keeper {
     pub async fn merge(&mut self) -> Result<u64, StoreError> {
         let merged = journal::merge(&mut self.journal, self.store.as_ref(), &self.lease).await?;
         self.head = self.store.head().await?;
-        audit::remember(&self.state_dir, &self.head)?;
+        self.remember(&self.head);
         self.away = false;
         Ok(merged)
     }
@@ -141,6 +143,14 @@ impl Keeper {
     pub async fn release(self) {
         if let Err(error) = self.store.release_lease(&self.lease).await {
             tracing::debug!(%error, "the lease was not released; it ends by itself");
+        }
+    }
+
+    /// The end of the log, kept apart from the store, so that a cut tail shows. A disk that cannot take it costs
+    /// that proof, not the record.
+    fn remember(&self, head: &Head) {
+        if let Err(error) = audit::remember(&self.anchor, head) {
+            tracing::warn!(%error, dir = %self.anchor.display(), "the end of the log was not remembered");
         }
     }
 

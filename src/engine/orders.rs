@@ -24,13 +24,16 @@ pub fn complete(
     let Command::Inject { fault, target, params, ttl_s } = command else {
         return Ok(Input::Command(Ordered { actor, command }));
     };
-    let known = faults::find(fault.as_str())
-        .ok_or_else(|| Refused::because(format!("there is no fault `{fault}`; `simctl faults` lists them")))?;
+    let known = faults::find(fault.as_str()).ok_or_else(|| {
+        Refused::because(format!("there is no fault `{fault}`; `simctl faults` lists them"))
+    })?;
     let target = choose_target(known, target, watched)?;
     let params = complete_params(known, &params)?;
     let ttl_s = ttl_s.unwrap_or(default_ttl.as_secs());
     if !(1..=LONGEST_TTL_S).contains(&ttl_s) {
-        return Err(Refused::because(format!("a deadline of {ttl_s} s is not between 1 s and {LONGEST_TTL_S} s")));
+        return Err(Refused::because(format!(
+            "a deadline of {ttl_s} s is not between 1 s and {LONGEST_TTL_S} s"
+        )));
     }
     Ok(Input::Inject {
         actor,
@@ -58,7 +61,9 @@ fn choose_target(
             })?;
             if !fits(&one) {
                 let kind = engine.map_or("other", crate::domain::target::Engine::as_str);
-                return Err(Refused::because(format!("{id} is for {kind} targets; {name} is none")));
+                return Err(Refused::because(format!(
+                    "{id} is for {kind} targets; {name} is none"
+                )));
             }
             Ok(name)
         }
@@ -67,7 +72,11 @@ fn choose_target(
             .filter(|one| one.server.target.is_lab())
             .find(fits)
             .map(|one| one.server.target.id.clone())
-            .ok_or_else(|| Refused::because(format!("no target of the lab fits {id}; `simctl up` makes the lab"))),
+            .ok_or_else(|| {
+                Refused::because(format!(
+                    "no target of the lab fits {id}; `simctl up` makes the lab"
+                ))
+            }),
     }
 }
 
@@ -75,6 +84,7 @@ fn complete_params(
     fault: &dyn Fault,
     given: &BTreeMap<String, Value>,
 ) -> Result<BTreeMap<String, Value>, Refused> {
-    let params = faults::complete_params(fault, given).map_err(|error| Refused::because(error.to_string()))?;
+    let params = faults::complete_params(fault, given)
+        .map_err(|error| Refused::because(error.to_string()))?;
     Ok(params.into_iter().map(|(name, value)| (name, Value::from(value))).collect())
 }

@@ -63,7 +63,14 @@ impl Performer {
         store: Arc<dyn Store>,
         state_dir: PathBuf,
     ) -> Self {
-        Self { watched, results, tasks: Tasks::default(), store, state_dir, running: BTreeMap::new() }
+        Self {
+            watched,
+            results,
+            tasks: Tasks::default(),
+            store,
+            state_dir,
+            running: BTreeMap::new(),
+        }
     }
 
     /// Starts one effect. Returns at once.
@@ -81,7 +88,9 @@ impl Performer {
                     one.nudges.both();
                 }
             }
-            Effect::Investigate { incident, execution, known } => self.investigate(*incident, execution, known),
+            Effect::Investigate { incident, execution, known } => {
+                self.investigate(*incident, execution, known)
+            }
             Effect::Recheck { incident, execution, target, step, plan, identity } => {
                 self.recheck(incident, execution, &target, step, *plan, identity);
             }
@@ -101,19 +110,27 @@ impl Performer {
             }
             Effect::Inject { injection } => {
                 let Some(one) = self.watched.get(&injection.target).cloned() else { return };
-                let work = injections::inject(*injection, one.server, self.state_dir.clone(), self.results.clone());
+                let work = injections::inject(
+                    *injection,
+                    one.server,
+                    self.state_dir.clone(),
+                    self.results.clone(),
+                );
                 self.tasks.spawn("inject", work);
             }
             Effect::Adopt { injection } => {
-                let work = injections::adopt(*injection, self.state_dir.clone(), self.results.clone());
+                let work =
+                    injections::adopt(*injection, self.state_dir.clone(), self.results.clone());
                 self.tasks.spawn("adopt injection", work);
             }
             Effect::Revert { injection } => {
-                let work = injections::revert(*injection, self.state_dir.clone(), self.results.clone());
+                let work =
+                    injections::revert(*injection, self.state_dir.clone(), self.results.clone());
                 self.tasks.spawn_to_end("revert", work);
             }
-            Effect::Report { incident } => {
-                let work = write_report(incident, Arc::clone(&self.store), self.results.clone());
+            Effect::Report { incident, number } => {
+                let work =
+                    write_report((incident, number), Arc::clone(&self.store), self.results.clone());
                 self.tasks.spawn("report", work);
             }
         }
@@ -209,7 +226,13 @@ impl Performer {
         });
     }
 
-    fn undo(&mut self, incident: IncidentId, execution: ExecutionId, target: &TargetId, steps: Vec<RanStep>) {
+    fn undo(
+        &mut self,
+        incident: IncidentId,
+        execution: ExecutionId,
+        target: &TargetId,
+        steps: Vec<RanStep>,
+    ) {
         let Some(one) = self.watched.get(target).cloned() else { return };
         let (work, token) = self.work(incident, execution);
         self.spawn("undo", token, async move {
@@ -223,7 +246,11 @@ impl Performer {
                     Ok(sentence) => said.push(sentence),
                     Err(error) => {
                         ok = false;
-                        said.push(format!("{} was not undone: {}", ran.plan.action, in_words(error)));
+                        said.push(format!(
+                            "{} was not undone: {}",
+                            ran.plan.action,
+                            in_words(error)
+                        ));
                     }
                 }
             }
@@ -234,17 +261,26 @@ impl Performer {
 }
 
 fn find(plan: &ProposedStep) -> Result<&'static dyn Action, ActionError> {
-    actions::find(plan.action.as_str())
-        .ok_or_else(|| ActionError::Precondition(format!("there is no action `{}` in this version", plan.action)))
+    actions::find(plan.action.as_str()).ok_or_else(|| {
+        ActionError::Precondition(format!("there is no action `{}` in this version", plan.action))
+    })
 }
 
 /// Recomputes what was shown, compares, and saves what undo needs.
-async fn prepare(one: &Watched, step: usize, plan: &ProposedStep, identity: &str) -> Result<Prepared, String> {
+async fn prepare(
+    one: &Watched,
+    step: usize,
+    plan: &ProposedStep,
+    identity: &str,
+) -> Result<Prepared, String> {
     // Later steps act on what the earlier ones left: a restart in between is another identity by design.
     if step == 0 {
         let now = one.server.identity().await;
         if now != identity {
-            return Err(format!("{} is another server now (was {identity}, is {now})", one.server.target.id));
+            return Err(format!(
+                "{} is another server now (was {identity}, is {now})",
+                one.server.target.id
+            ));
         }
     }
     let action = find(plan).map_err(in_words)?;
@@ -262,10 +298,14 @@ async fn measure(one: &Watched) -> Health {
     health::judge(&one.server.target, Some(&held), Some(&fresh))
 }
 
-async fn write_report(incident: IncidentId, store: Arc<dyn Store>, inbox: mpsc::UnboundedSender<Input>) {
+async fn write_report(
+    (incident, number): (IncidentId, u64),
+    store: Arc<dyn Store>,
+    inbox: mpsc::UnboundedSender<Input>,
+) {
     // The events it tells of are durable already; a store that is away has them only after the merge.
     for _ in 0..60 {
-        match report::from_store(store.as_ref(), incident).await {
+        match report::from_store(store.as_ref(), number).await {
             Ok(Some(markdown)) => {
                 let _ = inbox.send(Input::Reported { incident, markdown });
                 return;

@@ -54,7 +54,11 @@ pub struct Watched {
 }
 
 /// Starts the loops of every target.
-pub fn start(tasks: &mut Tasks, watched: &BTreeMap<TargetId, Watched>, inbox: &mpsc::Sender<Input>) {
+pub fn start(
+    tasks: &mut Tasks,
+    watched: &BTreeMap<TargetId, Watched>,
+    inbox: &mpsc::Sender<Input>,
+) {
     for one in watched.values() {
         tasks.spawn("poll held", poll(one.clone(), Origin::Held, inbox.clone()));
         tasks.spawn("poll fresh", poll(one.clone(), Origin::Fresh, inbox.clone()));
@@ -147,7 +151,9 @@ async fn follow_runtime(
     loop {
         let mut events = runtime.events(&names);
         while let Some(event) = events.next().await {
-            let Some((_, target)) = units.iter().find(|(unit, _)| unit.name == event.unit) else { continue };
+            let Some((_, target)) = units.iter().find(|(unit, _)| unit.name == event.unit) else {
+                continue;
+            };
             let event = RuntimeEvent { at: event.at, kind: event.kind, detail: event.detail };
             if inbox.send(Input::Runtime { target: target.clone(), event }).await.is_err() {
                 return;

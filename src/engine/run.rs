@@ -76,7 +76,11 @@ impl Running {
 }
 
 /// Starts an engine as configured.
-pub async fn start(config: &Config, servers: Vec<Server>, store: Arc<dyn Store>) -> Result<Running, StoreError> {
+pub async fn start(
+    config: &Config,
+    servers: Vec<Server>,
+    store: Arc<dyn Store>,
+) -> Result<Running, StoreError> {
     let seed = now().timestamp_micros().unsigned_abs() ^ u64::from(std::process::id());
     start_with(Parts {
         servers,
@@ -95,7 +99,7 @@ pub async fn start(config: &Config, servers: Vec<Server>, store: Arc<dyn Store>)
 /// Takes the lease, loads the ledger, settles what an earlier engine left, and starts watching.
 pub async fn start_with(parts: Parts) -> Result<Running, StoreError> {
     let (keeper, ledger) =
-        Keeper::open(Arc::clone(&parts.store), &parts.holder, parts.state_dir.clone(), now()).await?;
+        Keeper::open(Arc::clone(&parts.store), &parts.holder, &parts.state_dir, now()).await?;
     let targets = parts.servers.iter().map(|server| server.target.clone()).collect();
     let mut world = World::new(ledger, targets, parts.policy, parts.limits);
     world.remediation = parts.remediation;
@@ -104,7 +108,10 @@ pub async fn start_with(parts: Parts) -> Result<Running, StoreError> {
         .into_iter()
         .map(|server| {
             let probe = server.probe();
-            (server.target.id.clone(), Watched { server, probe, nudges: Arc::new(Nudges::default()) })
+            (
+                server.target.id.clone(),
+                Watched { server, probe, nudges: Arc::new(Nudges::default()) },
+            )
         })
         .collect();
     let (inbox, inputs) = mpsc::channel(1_024);
@@ -116,7 +123,9 @@ pub async fn start_with(parts: Parts) -> Result<Running, StoreError> {
     let mut views = Views::default();
     let first = Arc::new(views.of(&world, keeper.view(), now()));
     let (snapshots_in, snapshots) = watch::channel(first);
-    performer.tasks.spawn("record history", history::record(snapshots.clone(), Arc::clone(&parts.store)));
+    performer
+        .tasks
+        .spawn("record history", history::record(snapshots.clone(), Arc::clone(&parts.store)));
     let (events, _) = broadcast::channel(4_096);
     let stop = CancellationToken::new();
     let engine = Engine {
@@ -131,10 +140,14 @@ pub async fn start_with(parts: Parts) -> Result<Running, StoreError> {
         inject_ttl: parts.inject_ttl,
         inbox,
     };
-    let started = Input::Started { version: env!("CARGO_PKG_VERSION").to_owned(), holder: parts.holder };
+    let started =
+        Input::Started { version: env!("CARGO_PKG_VERSION").to_owned(), holder: parts.holder };
     let (reason_in, reason) = watch::channel("asked to stop".to_owned());
     let loops = Inlets { inputs, results, requests, stop: stop.clone(), reason };
-    #[expect(clippy::disallowed_methods, reason = "the engine's own loop; joined in Running::ended")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the engine's own loop; joined in Running::ended"
+    )]
     let joined = tokio::spawn(engine.run(started, loops));
     let handle = Handle { snapshots, events, requests: requests_in };
     Ok(Running { handle, stop, reason: reason_in, joined })
@@ -183,7 +196,10 @@ impl Engine {
         self.finish(round).await?;
         let ended = self.turn_until_stopped(&mut inlets).await;
         let mut last = Round::default();
-        let reason = ended.as_ref().err().map_or_else(|| inlets.reason.borrow().clone(), ToString::to_string);
+        let reason = ended
+            .as_ref()
+            .err()
+            .map_or_else(|| inlets.reason.borrow().clone(), ToString::to_string);
         self.decide(Input::Stopping { reason }, &mut last);
         let kept = self.finish(last).await;
         self.performer.tasks.stop().await;
@@ -203,10 +219,10 @@ impl Engine {
             tokio::select! {
                 () = inlets.stop.cancelled() => return Ok(()),
                 Some(request) = inlets.requests.recv() => self.order(request, &mut round),
-                Some(input) = inlets.results.recv() => self.decide(input, &mut round),
-                Some(input) = inlets.inputs.recv() => self.decide(input, &mut round),
+                Some(input) = inlets.results.recv() => { self.decide(input, &mut round); }
+                Some(input) = inlets.inputs.recv() => { self.decide(input, &mut round); }
                 Some(errand) = errands.recv() => self.errand(errand, &mut round).await?,
-                _ = ticks.tick() => self.decide(Input::Tick, &mut round),
+                _ = ticks.tick() => { self.decide(Input::Tick, &mut round); }
                 _ = renewals.tick() => self.renew_lease(errands_in.clone()),
                 _ = looks.tick(), if self.keeper.is_away() => self.look_for_store(errands_in.clone()),
             }
@@ -301,7 +317,9 @@ impl Engine {
     async fn errand(&mut self, errand: Errand, round: &mut Round) -> Result<(), StoreError> {
         match errand {
             Errand::Lease(Ok(lease)) => self.keeper.renewed(lease),
-            Errand::Lease(Err(error)) if matches!(error, StoreError::LeaseHeld { .. }) => return Err(error),
+            Errand::Lease(Err(error)) if matches!(error, StoreError::LeaseHeld { .. }) => {
+                return Err(error);
+            }
             // The store is away; the append path notices and journals.
             Errand::Lease(Err(error)) => tracing::debug!(%error, "the lease was not renewed"),
             Errand::StoreAnswers if self.keeper.is_away() => match self.keeper.merge().await {
@@ -309,7 +327,9 @@ impl Engine {
                     self.world.ledger.seq = self.keeper.seq();
                     self.decide(Input::StoreReturned { merged }, round);
                 }
-                Err(error) if error.is_outage() => tracing::debug!(%error, "the store went away again"),
+                Err(error) if error.is_outage() => {
+                    tracing::debug!(%error, "the store went away again")
+                }
                 Err(error) => return Err(error),
             },
             Errand::StoreAnswers => {}

@@ -34,7 +34,8 @@ impl Views {
     fn refresh(&mut self, world: &World) {
         self.incidents.retain(|id, _| world.ledger.incidents.contains_key(id));
         for (id, incident) in &world.ledger.incidents {
-            let is_current = self.incidents.get(id).is_some_and(|known| known.updated_at == incident.updated_at);
+            let is_current =
+                self.incidents.get(id).is_some_and(|known| known.updated_at == incident.updated_at);
             if !is_current {
                 self.incidents.insert(*id, Arc::new(incident.clone()));
             }
@@ -64,7 +65,11 @@ fn state_word(world: &World, watch: &Watch, health: Health) -> &'static str {
         Health::Score(_) if has(FindingKind::ServerHung) && !watch.client_is_content() => "HUNG",
         Health::Score(0) if has(FindingKind::ClientsRefused) => "REFUSED",
         Health::Score(_) if !open.is_empty() => "DEGRADED",
-        Health::Score(score) if f64::from(score) < watch.window.target.thresholds.open_below_score => "DEGRADED",
+        Health::Score(score)
+            if f64::from(score) < watch.window.target.thresholds.open_below_score =>
+        {
+            "DEGRADED"
+        }
         Health::Score(_) => "ok",
     }
 }

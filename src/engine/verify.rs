@@ -72,7 +72,10 @@ fn answer_check(name: &str, sample: &Sample, answer: &Answer) -> Check {
         // A server of the user's without a place to write: the connection itself is the proof.
         Answer::NotAsked if sample.is_clean() => Some(true),
         Answer::NotAsked => None,
-        Answer::Gone { .. } | Answer::Hung { .. } | Answer::Error { .. } | Answer::Starting { .. } => Some(false),
+        Answer::Gone { .. }
+        | Answer::Hung { .. }
+        | Answer::Error { .. }
+        | Answer::Starting { .. } => Some(false),
     };
     Check { name: name.to_owned(), passed, detail: answer.describe() }
 }

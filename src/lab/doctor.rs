@@ -17,7 +17,7 @@ const DISK_FLOOR: u64 = 1 << 30;
 const CLOCK_TOLERANCE_MS: i64 = 1_000;
 
 /// One thing that was looked at.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct DoctorLine {
     pub subject: String,
     /// `None`: cannot tell, or not needed as things are.

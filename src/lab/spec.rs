@@ -3,7 +3,10 @@
 //! `compose/compose.yaml` says the same for people who prefer compose; a test compares the two.
 //! The passwords are no secrets: the servers listen on loopback only and hold nothing of value.
 
+use std::collections::BTreeMap;
+
 use crate::config::LabConfig;
+use crate::domain::target::Engine;
 use crate::runtime::LAB_LABEL;
 
 /// The label that says which part of the lab a container is.
@@ -190,6 +193,17 @@ pub fn redis_args() -> Vec<String> {
     ["--maxmemory", "50mb", "--maxmemory-policy", "noeviction", "--save", ""]
         .map(str::to_owned)
         .to_vec()
+}
+
+/// Settings of a healthy lab server, for diagnoses: known beforehand, whatever is read first.
+pub fn baseline(engine: Engine) -> BTreeMap<String, String> {
+    let known: &[(&str, String)] = match engine {
+        Engine::Redis => {
+            &[("maxmemory", (50 * MB).to_string()), ("maxmemory-policy", "noeviction".into())]
+        }
+        Engine::Postgres => &[("max_connections", "20".into())],
+    };
+    known.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
 }
 
 /// The passwords that the start script of PostgreSQL reads.

@@ -1,7 +1,7 @@
 //! What people say about proposals and incidents: approve, deny, retry, note, resolve; and time running out.
 
 use super::{Turn, actor};
-use crate::domain::effect::{Accepted, Effect, Refused};
+use crate::domain::effect::{Accepted, Refused};
 use crate::domain::event::EventBody;
 use crate::domain::execution::{Decision, Execution, ExecutionState, Phase, PhaseLine};
 use crate::domain::ids::{ExecutionId, IncidentId, incident_name};
@@ -187,7 +187,7 @@ impl Turn<'_> {
         let health = self.world.health(&target);
         let reason = format!("declared over by {by}: {reason}");
         self.emit_on(id, by, EventBody::IncidentResolved { health, reason });
-        self.outcome.effects.push(Effect::Report { incident: id });
+        self.report(id);
         let message = format!("{} resolved at health {health}", incident_name(number));
         Ok(Accepted { message, incident: Some(number), injection: None })
     }

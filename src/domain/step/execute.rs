@@ -236,7 +236,7 @@ impl Turn<'_> {
         self.end_execution(id, execution, ExecutionState::Completed, None, tried);
         let reason = "the fix is proven".to_owned();
         self.emit_on(id, actor::AGENT, EventBody::IncidentResolved { health, reason });
-        self.outcome.effects.push(Effect::Report { incident: id });
+        self.report(id);
     }
 
     /// After a failure: undo what can be undone, newest first; then the next remedy or a person.

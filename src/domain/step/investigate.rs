@@ -246,7 +246,7 @@ impl Turn<'_> {
         if self.incident(id).is_some_and(|i| i.status.may_become(Status::Failed)) {
             let reason = format!("needs a person: {reason}");
             self.emit_on(id, by, EventBody::IncidentFailed { reason });
-            self.outcome.effects.push(Effect::Report { incident: id });
+            self.report(id);
         }
     }
 }

@@ -196,6 +196,13 @@ impl Turn<'_> {
         }
     }
 
+    /// An incident that ended, well or not, gets its post-mortem.
+    fn report(&mut self, incident: IncidentId) {
+        if let Some(number) = self.incident(incident).map(|known| known.number) {
+            self.outcome.effects.push(Effect::Report { incident, number });
+        }
+    }
+
     fn work_began(&mut self, execution: ExecutionId) {
         self.world.agenda.insert(execution, self.now);
     }

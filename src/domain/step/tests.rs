@@ -14,7 +14,7 @@ use crate::domain::event::{Event, EventBody};
 use crate::domain::execution::{Check, Decision, ExecutionState, Output, Verification};
 use crate::domain::finding::{Finding, FindingKind, Severity};
 use crate::domain::health::Health;
-use crate::domain::ids::{ActionId, CauseId, ExecutionId, FaultId, IncidentId, Ids, TargetId};
+use crate::domain::ids::{ActionId, CauseId, ExecutionId, FaultId, Ids, IncidentId, TargetId};
 use crate::domain::incident::{Incident, IncidentType, RemediationMode, Status};
 use crate::domain::injection::InjectionState;
 use crate::domain::ledger::{Ledger, Limits};
@@ -69,7 +69,9 @@ impl Story {
 
     fn order(&mut self, command: Command) -> Result<Accepted, String> {
         let ordered = Ordered { actor: "ops1".into(), command };
-        self.say(Input::Command(ordered)).expect("a command is answered").map_err(|refused| refused.reason)
+        self.say(Input::Command(ordered))
+            .expect("a command is answered")
+            .map_err(|refused| refused.reason)
     }
 
     fn approve(&mut self, fingerprint: &str, typed: Option<&str>) -> Result<Accepted, String> {
@@ -298,11 +300,45 @@ fn the_whole_path_from_finding_to_resolved() {
 fn an_approval_is_refused_with_the_reason() {
     let cases: &[(&str, &dyn Fn(&mut Story) -> Result<Accepted, String>, &str)] = &[
         ("wrong fingerprint", &|s| s.approve("000000", Some("redis-test")), "names no proposal"),
-        ("too short", &|s| { let p = s.fingerprint(); s.approve(&p[..5], Some("redis-test")) }, "names no proposal"),
-        ("not typed", &|s| { let p = s.fingerprint(); s.approve(&p, None) }, "nothing was typed"),
-        ("mistyped", &|s| { let p = s.fingerprint(); s.approve(&p, Some("Redis-test")) }, "`Redis-test` was typed"),
-        ("late", &|s| { let p = s.fingerprint(); s.later(300).approve(&p, Some("redis-test")) }, "expired"),
-        ("another incident", &|s| s.order(Command::Approve { incident: 7, fingerprint: "abcdef".into(), typed: None }), "INC-0007 is not open"),
+        (
+            "too short",
+            &|s| {
+                let p = s.fingerprint();
+                s.approve(&p[..5], Some("redis-test"))
+            },
+            "names no proposal",
+        ),
+        (
+            "not typed",
+            &|s| {
+                let p = s.fingerprint();
+                s.approve(&p, None)
+            },
+            "nothing was typed",
+        ),
+        (
+            "mistyped",
+            &|s| {
+                let p = s.fingerprint();
+                s.approve(&p, Some("Redis-test"))
+            },
+            "`Redis-test` was typed",
+        ),
+        (
+            "late",
+            &|s| {
+                let p = s.fingerprint();
+                s.later(300).approve(&p, Some("redis-test"))
+            },
+            "expired",
+        ),
+        (
+            "another incident",
+            &|s| {
+                s.order(Command::Approve { incident: 7, fingerprint: "abcdef".into(), typed: None })
+            },
+            "INC-0007 is not open",
+        ),
     ];
     for (name, act, reason) in cases {
         let mut story = Story::proposed(Risk::High);
@@ -350,15 +386,16 @@ fn a_later_stage_of_the_problem_voids_the_proposal() {
     }
     assert_eq!(story.incident().finding, FindingKind::WritesRefused);
     assert_eq!(story.state(), Some(ExecutionState::Thinking));
-    let superseded = |event: &Event| {
-        matches!(&event.body, EventBody::Decided { approval, .. } if matches!(approval.decision, Decision::Superseded { .. }))
-    };
+    let superseded = |event: &Event| matches!(&event.body, EventBody::Decided { approval, .. } if matches!(approval.decision, Decision::Superseded { .. }));
     assert!(story.log.iter().any(superseded));
     assert!(story.approve(&old, None).is_err());
     story.propose(Risk::Low);
     assert_ne!(story.fingerprint(), old, "another revision is another fingerprint");
     let refused = story.approve(&old, None).unwrap_err();
-    assert!(refused.contains("an older proposal") || refused.contains("names no proposal"), "{refused}");
+    assert!(
+        refused.contains("an older proposal") || refused.contains("names no proposal"),
+        "{refused}"
+    );
     assert_eq!(story.incident().executions.len(), 1, "the same execution looks again");
 }
 
@@ -396,9 +433,13 @@ fn nobody_decides_and_nothing_runs() {
 #[test]
 fn a_denial_hands_over_and_a_retry_starts_fresh() {
     let mut story = Story::proposed(Risk::High);
-    story.order(Command::Reject { incident: 1, fingerprint: None, reason: "too broad".into() }).unwrap();
+    story
+        .order(Command::Reject { incident: 1, fingerprint: None, reason: "too broad".into() })
+        .unwrap();
     assert_eq!(story.incident().status, Status::Failed);
-    assert!(story.incident().failure_reason.as_ref().unwrap().contains("denied by ops1: too broad"));
+    assert!(
+        story.incident().failure_reason.as_ref().unwrap().contains("denied by ops1: too broad")
+    );
     story.order(Command::Retry { incident: 1 }).unwrap();
     assert!(matches!(story.effects[..], [Effect::Investigate { .. }]));
     assert_eq!(story.incident().executions.len(), 2);
@@ -429,7 +470,12 @@ fn a_fix_that_is_not_proven_is_taken_back_and_the_next_one_proposed() {
         let [Effect::Undo { incident, execution, .. }] = story.effects[..] else {
             panic!("{passed:?}: {:?}", story.effects)
         };
-        story.say(Input::Undone { incident, execution, ok: true, detail: "the keys are back".into() });
+        story.say(Input::Undone {
+            incident,
+            execution,
+            ok: true,
+            detail: "the keys are back".into(),
+        });
         assert_eq!(story.incident().executions[0].state, ExecutionState::Failed);
         assert!(story.incident().executions[0].rolled_back);
         assert!(matches!(story.effects[..], [Effect::Investigate { .. }]));
@@ -461,7 +507,10 @@ fn two_attempts_and_then_a_person() {
     }
     assert_eq!(story.incident().status, Status::Failed);
     let reason = story.incident().failure_reason.clone().unwrap();
-    assert!(reason.contains("unlink_keys for leak-oom") && reason.contains("clear_redis_cache"), "{reason}");
+    assert!(
+        reason.contains("unlink_keys for leak-oom") && reason.contains("clear_redis_cache"),
+        "{reason}"
+    );
 }
 
 #[test]
@@ -540,7 +589,10 @@ fn a_crash_at_every_phase_repeats_nothing_and_ends() {
     story.approve(&print, None).unwrap();
     assert!(matches!(story.after_crash().effects[..], [Effect::Recheck { .. }]));
     story.later(301);
-    assert!(matches!(story.after_crash().effects[..], [Effect::Cancel { .. }, Effect::Investigate { .. }]));
+    assert!(matches!(
+        story.after_crash().effects[..],
+        [Effect::Cancel { .. }, Effect::Investigate { .. }]
+    ));
 
     // Executing: measured, never run again.
     let mut story = Story::proposed(Risk::Low);
@@ -586,7 +638,10 @@ fn only_a_healthy_lab_target_is_broken_and_only_once() {
     let mut story = Story::new();
     let refused = |reply: Option<Result<Accepted, Refused>>| reply.unwrap().unwrap_err().reason;
     assert!(refused(story.say(inject(TargetId::of("elsewhere")))).contains("not watched"));
-    assert!(refused(story.say(inject(REDIS))).contains("not healthy"), "nothing measured is not healthy");
+    assert!(
+        refused(story.say(inject(REDIS))).contains("not healthy"),
+        "nothing measured is not healthy"
+    );
     make_healthy(&mut story);
     assert!(story.say(inject(REDIS)).unwrap().is_ok());
     assert!(matches!(story.effects[..], [Effect::Inject { .. }]));

@@ -197,7 +197,7 @@ impl Turn<'_> {
         let seconds = (self.now - since).num_seconds();
         let reason = format!("the symptom has been gone for {seconds} s without an action of ours");
         self.emit_on(id, actor::DETECTOR, EventBody::IncidentResolved { health, reason });
-        self.outcome.effects.push(Effect::Report { incident: id });
+        self.report(id);
         if let Some(watch) = self.world.watches.get_mut(target) {
             watch.clear_since.remove(&id);
         }
