@@ -32,8 +32,10 @@ pub(super) async fn untouched_log_passes(place: &Place) {
     for n in 0..150 {
         script.whole_incident("redis-test");
         script.note(&format!("{}", f64::from(n) / 7.0));
+        if n % 30 == 29 {
+            place.store.append(&script.batch(), &lease).await.expect("append");
+        }
     }
-    place.store.append(&script.batch(), &lease).await.expect("append");
     let dir = anchor_dir(place.dir.path(), &*place.store);
     remember(&dir, &script.head).expect("remember");
     let anchor = recall(&dir).expect("recall");
