@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use bollard::Docker;
+use bollard::container::LogOutput;
 use bollard::errors::Error as DockerError;
 use bollard::models::{
     ContainerInspectResponse, ContainerStateStatusEnum as Status, NetworkCreateRequest,
@@ -328,7 +329,7 @@ async fn why_ended(docker: &Docker, name: &str) -> Option<String> {
     }
     let options = LogsOptionsBuilder::default().stdout(true).stderr(true).tail("3").build();
     let chunks: Vec<_> = docker.logs(name, Some(options)).try_collect().await.ok()?;
-    let bytes: Vec<u8> = chunks.into_iter().flat_map(|chunk| chunk.into_bytes()).collect();
+    let bytes: Vec<u8> = chunks.into_iter().flat_map(LogOutput::into_bytes).collect();
     let words = String::from_utf8_lossy(&bytes).trim().replace('\n', " / ");
     Some(format!("exit code {}, {words}", state.exit_code.unwrap_or_default()))
 }

@@ -40,7 +40,7 @@ pub(super) async fn up(
 
 /// What an attempt did to a unit.
 enum Began {
-    Created(Unit),
+    Created { unit: Unit, fresh_data: bool },
     Started(Unit),
     Unpaused(Unit),
 }
@@ -106,8 +106,8 @@ async fn bring_up(
         }
         UnitStatus::Absent => {
             progress(format!("starting {name}"));
-            began.push(Began::Created(unit.clone()));
-            let record = layout::prepare(runtime.records(), part, port)?;
+            let (record, fresh_data) = layout::prepare(runtime.records(), part, port)?;
+            began.push(Began::Created { unit: unit.clone(), fresh_data });
             runtime.records().save(&record)?;
             runtime.start(unit).await?;
         }
@@ -119,12 +119,11 @@ async fn undo(runtime: &ProcessRuntime, step: Began) -> anyhow::Result<()> {
     match step {
         Began::Unpaused(unit) => Ok(runtime.pause(&unit).await?),
         Began::Started(unit) => end(runtime, &unit).await,
-        Began::Created(unit) => {
+        Began::Created { unit, fresh_data } => {
             end(runtime, &unit).await?;
             let Some(record) = runtime.records().load(&unit.name)? else { return Ok(()) };
             runtime.records().remove(&unit.name)?;
-            // The data may be older than this attempt: only a server to break loses it.
-            layout::forget(runtime.records(), &record, record.kind != Part::Store.as_str())
+            layout::forget(runtime.records(), &record, fresh_data)
         }
     }
 }

@@ -2,5 +2,6 @@
 
 mod actions;
 mod faults;
+mod lab;
 mod random_schedules;
 mod store;

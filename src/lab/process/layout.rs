@@ -19,14 +19,16 @@ const FALLBACK: &str = "/var/lib/simctl/lab";
 /// Tried in this order when we are root.
 const UNPRIVILEGED: [&str; 2] = ["postgres", "nobody"];
 
-/// Makes a server's directories and says how it is started. Nothing runs yet.
-pub(super) fn prepare(records: &Records, part: Part, port: u16) -> anyhow::Result<Record> {
+/// Makes a server's directories and says how it is started. Nothing runs yet. The second value is
+/// whether its data is new: what was there before must survive a failure now.
+pub(super) fn prepare(records: &Records, part: Part, port: u16) -> anyhow::Result<(Record, bool)> {
     records.prepare()?;
     let user = unprivileged()?;
     let home = home(records, user.is_some());
     make(&home, 0o755, None)?;
     let name = part.name(records.lab());
     let data = home.join(&name);
+    let fresh = !data.exists();
     make(&data, 0o700, user)?;
     let (argv, env, stop_signal) = match part {
         Part::Redis | Part::Keeper => (redis(&data, port), BTreeMap::new(), StopSignal::Term),
@@ -38,7 +40,7 @@ pub(super) fn prepare(records: &Records, part: Part, port: u16) -> anyhow::Resul
     };
     let mut env = env;
     env.insert("PATH".into(), search_path());
-    Ok(Record {
+    let record = Record {
         client_env: client_env(records, part, port)?,
         log: records.dir().join(format!("{name}.log")),
         lab: records.lab().to_owned(),
@@ -52,7 +54,8 @@ pub(super) fn prepare(records: &Records, part: Part, port: u16) -> anyhow::Resul
         user,
         stop_signal,
         data,
-    })
+    };
+    Ok((record, fresh))
 }
 
 /// Removes what belongs to one server.
@@ -74,6 +77,8 @@ pub(super) fn tidy(records: &Records, data: bool) -> anyhow::Result<()> {
             remove(&home)?;
         }
     }
+    // Others may have theirs there; only an empty one goes.
+    let _ = fs::remove_dir(FALLBACK);
     // Not empty while the store's data is kept there.
     let _ = fs::remove_dir(records.dir());
     Ok(())
