@@ -89,11 +89,14 @@ fn undo_path(server: &Server, wanted: &Wanted) -> Result<std::path::PathBuf, Act
     path_for(ID, server.target.id.as_str(), &wanted.prefix)
 }
 
-fn unlinks(keys: &[Vec<u8>]) -> Vec<Words> {
-    let one = |part: &[Vec<u8>]| {
+/// The removal of these keys, in calls between which progress is told.
+fn calls(keys: &[Vec<u8>]) -> impl Iterator<Item = (Call, usize)> {
+    let unlink = |part: &[Vec<u8>]| {
         Words(std::iter::once(b"UNLINK".to_vec()).chain(part.iter().cloned()).collect())
     };
-    keys.chunks(KEYS_PER_UNLINK).map(one).collect()
+    keys.chunks(KEYS_PER_UNLINK * UNLINKS_PER_CALL).map(move |part| {
+        (Call::Redis(part.chunks(KEYS_PER_UNLINK).map(unlink).collect()), part.len())
+    })
 }
 
 #[async_trait]
@@ -111,9 +114,9 @@ impl Action for UnlinkKeys {
             let info = redis.info().await?;
             let removed = keys.len() as u64;
             let kept = total.saturating_sub(removed);
-            let call = Call::Redis(unlinks(&keys));
+            let channel = Channel::new(server, ID);
             Ok(Preview {
-                commands: vec![Channel::new(server, ID).spell(&call)],
+                commands: calls(&keys).map(|(call, _)| channel.spell(&call)).collect(),
                 scope: [
                     ("prefix".into(), wanted.prefix.clone()),
                     ("database".into(), link(server)?.database.to_string()),
@@ -176,14 +179,13 @@ impl Action for UnlinkKeys {
         let channel = Channel::new(server, ID);
         let mut whole = Output::default();
         let mut done = 0;
-        for part in keys.chunks(KEYS_PER_UNLINK * UNLINKS_PER_CALL) {
-            let call = Call::Redis(unlinks(part));
+        for (call, size) in calls(&keys) {
             report(announced(channel.spell(&call)));
             append(&mut whole, &channel.perform(&call, CALL_DEADLINE).await?);
             if !super::channel::succeeded(&whole) {
                 return Ok(whole);
             }
-            done += part.len() as u64;
+            done += size as u64;
             report(progress(format!(
                 "{} of {} unlinked",
                 grouped(done),

@@ -39,6 +39,20 @@ async fn fill(client: &mut MultiplexedConnection, prefix: &str, keys: usize) {
     }
 }
 
+/// Waits until the server's own clock has gone on by so much.
+async fn wait_for_ms(client: &mut MultiplexedConnection, ms: u64) {
+    let mut first = None;
+    loop {
+        let (seconds, micros): (u64, u64) =
+            redis::cmd("TIME").query_async(client).await.expect("a clock");
+        let now = seconds * 1_000 + micros / 1_000;
+        if now > *first.get_or_insert(now) + ms {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
 #[tokio::test]
 async fn a_family_is_removed_and_comes_back_to_the_byte() {
     for way in WAYS {
@@ -106,12 +120,12 @@ async fn undo_keeps_what_was_written_again_and_lets_the_dead_rest() {
     let (server, mut client) = (redis.server(Way::Inside), redis.client("app").await);
     set(&mut client, b"k:old", b"old", 0).await;
     set(&mut client, b"k:same", b"same", 0).await;
-    set(&mut client, b"k:dead", b"dead", 400).await;
+    set(&mut client, b"k:dead", b"dead", 1_500).await;
     let (unlink, args) = (action("unlink_keys"), args(json!({"prefix": "k:"})));
     let saved = carry_out(unlink, &server, &args).await;
     set(&mut client, b"k:old", b"NEW", 0).await;
     assert_eq!(failing(&unlink.verify(&server, &args, &saved).await), ["prefix is empty"]);
-    tokio::time::sleep(std::time::Duration::from_millis(450)).await;
+    wait_for_ms(&mut client, 1_500).await;
     let told = unlink.undo(&server, &args, &saved).await.expect("undo");
     assert_eq!(
         told,
