@@ -167,7 +167,7 @@ async fn wait_calm(console: &Console, target: &TargetId) -> anyhow::Result<Targe
             && view.state == "ok"
             && [&view.held, &view.fresh]
                 .into_iter()
-                .all(|s| s.as_ref().is_some_and(|s| s.is_clean()));
+                .all(|s| s.as_ref().is_some_and(super::super::domain::sample::Sample::is_clean));
         if is_calm {
             return Ok(view.clone());
         }
@@ -292,7 +292,9 @@ fn judge(
     after: Option<&TargetView>,
 ) -> Outcome {
     let ran = incident.executions.iter().rev().find(|execution| execution.has_acted());
-    let proven = ran.and_then(|e| e.verification.as_ref()).is_some_and(|proof| proof.passed());
+    let proven = ran
+        .and_then(|e| e.verification.as_ref())
+        .is_some_and(super::super::domain::execution::Verification::passed);
     let left_over = left_over(injection);
     let passed =
         proven && incident.status == Status::Resolved && left_over.is_empty() && after.is_some();

@@ -14,7 +14,7 @@ const PERIOD: Duration = Duration::from_secs(10);
 const KEPT: TimeDelta = TimeDelta::days(7);
 
 /// Records until the engine stops. A store that is away loses these points; they are no records of deeds.
-pub async fn record(snapshots: watch::Receiver<Arc<Snapshot>>, store: Arc<dyn Store>) {
+pub(super) async fn record(snapshots: watch::Receiver<Arc<Snapshot>>, store: Arc<dyn Store>) {
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.tick().await;

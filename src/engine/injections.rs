@@ -22,7 +22,12 @@ const AGAIN: Duration = Duration::from_secs(5);
 type Results = mpsc::UnboundedSender<Input>;
 
 /// Starts the watchdog and follows it to its end.
-pub async fn inject(injection: Injection, server: Server, state_dir: PathBuf, results: Results) {
+pub(super) async fn inject(
+    injection: Injection,
+    server: Server,
+    state_dir: PathBuf,
+    results: Results,
+) {
     let id = injection.id;
     let started = async {
         let spec = Spec::prepare(injection.clone(), &server, &state_dir).await?;
@@ -49,7 +54,7 @@ pub async fn inject(injection: Injection, server: Server, state_dir: PathBuf, re
 }
 
 /// Follows an injection whose watchdog somebody else started, by its journal.
-pub async fn adopt(injection: Injection, state_dir: PathBuf, results: Results) {
+pub(super) async fn adopt(injection: Injection, state_dir: PathBuf, results: Results) {
     while is_watched(&state_dir, injection.id) {
         sleep(LOOK).await;
     }
@@ -63,7 +68,7 @@ fn is_watched(state_dir: &Path, id: InjectionId) -> bool {
 }
 
 /// Ends an injection: through its watchdog, or in its place when it is dead.
-pub async fn revert(injection: Injection, state_dir: PathBuf, results: Results) {
+pub(super) async fn revert(injection: Injection, state_dir: PathBuf, results: Results) {
     loop {
         match watchdog::revert_now(&state_dir, injection.id).await {
             Ok(state) => {

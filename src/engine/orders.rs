@@ -15,7 +15,7 @@ use crate::faults::{self, Fault};
 const LONGEST_TTL_S: u64 = 3_600;
 
 /// The input an order becomes, or why it is refused.
-pub fn complete(
+pub(super) fn complete(
     ordered: Ordered,
     watched: &BTreeMap<TargetId, Watched>,
     default_ttl: Duration,

@@ -25,7 +25,7 @@ use crate::ports::store::Store;
 use crate::report;
 
 /// Everything that acts on the world for the engine.
-pub struct Performer {
+pub(super) struct Performer {
     pub watched: BTreeMap<TargetId, Watched>,
     /// Lines and results, in the order they arise; a line is never dropped.
     pub results: mpsc::UnboundedSender<Input>,
@@ -57,7 +57,7 @@ impl Work {
 }
 
 impl Performer {
-    pub fn new(
+    pub(super) fn new(
         watched: BTreeMap<TargetId, Watched>,
         results: mpsc::UnboundedSender<Input>,
         store: Arc<dyn Store>,
@@ -74,7 +74,7 @@ impl Performer {
     }
 
     /// Starts one effect. Returns at once.
-    pub fn perform(&mut self, effect: Effect) {
+    pub(super) fn perform(&mut self, effect: Effect) {
         match effect {
             Effect::Confirm { target, origin } => {
                 let Some(one) = self.watched.get(&target).cloned() else { return };
@@ -89,7 +89,7 @@ impl Performer {
                 }
             }
             Effect::Investigate { incident, execution, known } => {
-                self.investigate(*incident, execution, known)
+                self.investigate(*incident, execution, known);
             }
             Effect::Recheck { incident, execution, target, step, plan, identity } => {
                 self.recheck(incident, execution, &target, step, *plan, identity);

@@ -123,12 +123,15 @@ async fn watch_closed(watched: Watched) {
     }
 }
 
+/// Which target each unit is.
+type Units = Vec<(Unit, TargetId)>;
+
 fn start_runtime_events(
     tasks: &mut Tasks,
     watched: &BTreeMap<TargetId, Watched>,
     inbox: &mpsc::Sender<Input>,
 ) {
-    let mut by_runtime: Vec<(Arc<dyn Runtime>, Vec<(Unit, TargetId)>)> = Vec::new();
+    let mut by_runtime: Vec<(Arc<dyn Runtime>, Units)> = Vec::new();
     for one in watched.values() {
         let Some(place) = &one.server.place else { continue };
         let entry = (place.unit.clone(), one.server.target.id.clone());
@@ -142,11 +145,7 @@ fn start_runtime_events(
     }
 }
 
-async fn follow_runtime(
-    runtime: Arc<dyn Runtime>,
-    units: Vec<(Unit, TargetId)>,
-    inbox: mpsc::Sender<Input>,
-) {
+async fn follow_runtime(runtime: Arc<dyn Runtime>, units: Units, inbox: mpsc::Sender<Input>) {
     let names: Vec<Unit> = units.iter().map(|(unit, _)| unit.clone()).collect();
     loop {
         let mut events = runtime.events(&names);

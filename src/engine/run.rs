@@ -175,12 +175,15 @@ struct Engine {
     inbox: mpsc::Sender<Input>,
 }
 
+/// What a command is told.
+type Answer = Result<Accepted, Refused>;
+
 /// Several decisions that become durable together.
 #[derive(Default)]
 struct Round {
     events: Vec<Event>,
     effects: Vec<Effect>,
-    replies: Vec<(oneshot::Sender<Result<Accepted, Refused>>, Result<Accepted, Refused>)>,
+    replies: Vec<(oneshot::Sender<Answer>, Answer)>,
 }
 
 /// What the background errands of the loop bring.
@@ -244,7 +247,7 @@ impl Engine {
         }
     }
 
-    fn decide(&mut self, input: Input, round: &mut Round) -> Option<Result<Accepted, Refused>> {
+    fn decide(&mut self, input: Input, round: &mut Round) -> Option<Answer> {
         let input = self.with_known_baseline(input);
         let outcome = step(&mut self.world, input, now(), &mut self.ids);
         round.events.extend(outcome.events);
@@ -328,7 +331,7 @@ impl Engine {
                     self.decide(Input::StoreReturned { merged }, round);
                 }
                 Err(error) if error.is_outage() => {
-                    tracing::debug!(%error, "the store went away again")
+                    tracing::debug!(%error, "the store went away again");
                 }
                 Err(error) => return Err(error),
             },

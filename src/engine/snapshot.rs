@@ -15,13 +15,13 @@ use crate::domain::world::{Watch, World};
 
 /// The incidents of the last view, so that an unchanged one is not copied again.
 #[derive(Debug, Default)]
-pub struct Views {
+pub(super) struct Views {
     incidents: BTreeMap<IncidentId, Arc<Incident>>,
 }
 
 impl Views {
     /// The world as readers see it now.
-    pub fn of(&mut self, world: &World, store: StoreView, at: DateTime<Utc>) -> Snapshot {
+    pub(super) fn of(&mut self, world: &World, store: StoreView, at: DateTime<Utc>) -> Snapshot {
         self.refresh(world);
         let mut incidents: Vec<_> = self.incidents.values().cloned().collect();
         incidents.sort_by_key(|incident| incident.number);

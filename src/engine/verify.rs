@@ -19,7 +19,7 @@ const EAGER: Duration = Duration::from_millis(50);
 const STEADY: Duration = Duration::from_millis(500);
 
 /// Measures until the goal has held, or patience ends.
-pub async fn prove(watched: &Watched, steps: &[RanStep], goal: &Goal) -> Verification {
+pub(super) async fn prove(watched: &Watched, steps: &[RanStep], goal: &Goal) -> Verification {
     let began = Instant::now();
     let mut proof = Verification::default();
     let mut good_since: Option<Instant> = None;
