@@ -53,7 +53,7 @@ pub fn judge(target: &Target, held: Option<&Sample>, fresh: Option<&Sample>) -> 
         Engine::Redis => redis_score(read),
         Engine::Postgres => postgres_score(target.profile, read),
     };
-    score.map_or(Health::Inconclusive, |score| Health::Score(percent(score)))
+    score.and_then(percent).map_or(Health::Inconclusive, Health::Score)
 }
 
 /// `100 − 100·used/max` while a full server would refuse writes; unbounded or evicting is full marks.
@@ -93,13 +93,14 @@ pub fn used_slot_percent(sample: &Sample) -> Option<f64> {
     let reserved = sample.reading(reading::RESERVED_CONNECTIONS)?;
     let own = sample.reading(reading::OWN_SESSIONS).unwrap_or(0.0);
     let usable = max - reserved - own;
-    (usable > 0.0).then(|| 100.0 * sample.reading(reading::SESSIONS).unwrap_or(0.0) / usable)
+    let used = sample.reading(reading::SESSIONS)?;
+    (usable > 0.0).then(|| 100.0 * used / usable)
 }
 
-/// Slots or bytes used in percent, rounded down so that 99.9 never reads as full.
-fn percent(value: f64) -> u8 {
+/// A score as a whole number, rounded down so that 99.9 never reads as full marks. No number is no score.
+fn percent(value: f64) -> Option<u8> {
     let clamped = value.clamp(0.0, 100.0).floor();
-    (0..=100u8).find(|whole| f64::from(*whole) >= clamped).unwrap_or(100)
+    (0..=100u8).find(|whole| f64::from(*whole) >= clamped)
 }
 
 /// Table bloat, `100·live/(live+dead)`, above a floor of dead tuples.
@@ -110,3 +111,6 @@ pub fn bloat_score(live: u64, dead: u64, floor: u64) -> u8 {
     let whole = u128::from(live) + u128::from(dead);
     u8::try_from(100 * u128::from(live) / whole.max(1)).unwrap_or(100)
 }
+
+#[cfg(test)]
+mod tests;

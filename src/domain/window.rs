@@ -79,3 +79,114 @@ impl Window {
         self.newest(Origin::Held).find(|sample| !sample.readings.is_empty())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::ids::TargetId;
+    use crate::domain::sample::{Answer, RuntimeEventKind};
+    use crate::domain::target::{Engine, Profile, Thresholds};
+
+    fn at(ms: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp_millis(1_800_000_000_000 + ms).unwrap()
+    }
+
+    fn window() -> Window {
+        Window::new(Target {
+            id: TargetId::of("t"),
+            engine: Engine::Redis,
+            profile: Profile::Lab,
+            lab: None,
+            has_runtime: false,
+            thresholds: Thresholds::default(),
+            verify_hold: Duration::from_secs(10),
+        })
+    }
+
+    fn sample(origin: Origin, ms: i64, readings: &[(&str, f64)]) -> Sample {
+        Sample {
+            at: at(ms),
+            origin,
+            took_ms: 0.1,
+            connect: Answer::Ok,
+            read: Answer::Ok,
+            write: Answer::Ok,
+            readings: readings.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(),
+        }
+    }
+
+    fn times<'a>(samples: impl IntoIterator<Item = &'a Sample>) -> Vec<i64> {
+        samples.into_iter().map(|sample| (sample.at - at(0)).num_milliseconds()).collect()
+    }
+
+    #[test]
+    fn each_connection_has_its_own_past_newest_first() {
+        let mut window = window();
+        for (origin, ms) in [(Origin::Held, 0), (Origin::Fresh, 100), (Origin::Held, 250)] {
+            window.push(sample(origin, ms, &[]));
+        }
+        assert_eq!(times(window.newest(Origin::Held)), [250, 0]);
+        assert_eq!(times(window.newest(Origin::Fresh)), [100]);
+        assert_eq!(times(window.last(Origin::Held)), [250]);
+        assert_eq!(times(window.all_newest()), [250, 100, 0]);
+    }
+
+    #[test]
+    fn a_minute_is_kept_and_no_more() {
+        let mut window = window();
+        for ms in [0, 30_000, 60_000, 60_001, 61_000] {
+            window.push(sample(Origin::Held, ms, &[]));
+        }
+        assert_eq!(times(window.newest(Origin::Held)), [61_000, 60_001, 60_000, 30_000]);
+    }
+
+    #[test]
+    fn readings_come_from_the_newest_held_sample_that_has_any() {
+        let mut window = window();
+        assert!(window.last_readings().is_none());
+        window.push(sample(Origin::Held, 0, &[("keys", 1.0)]));
+        window.push(sample(Origin::Held, 250, &[("keys", 2.0)]));
+        window.push(sample(Origin::Held, 500, &[]));
+        window.push(sample(Origin::Fresh, 600, &[("keys", 9.0)]));
+        assert_eq!(window.last_readings().and_then(|s| s.reading("keys")), Some(2.0));
+    }
+
+    #[test]
+    fn runtime_events_are_bounded_and_read_from_a_time_on() {
+        let mut window = window();
+        for ms in 0..100 {
+            let kind = RuntimeEventKind::HealthChanged;
+            window.push_runtime(RuntimeEvent { at: at(ms), kind, detail: String::new() });
+        }
+        assert_eq!(window.runtime_since(at(0)).count(), 64);
+        let since: Vec<_> = window.runtime_since(at(98)).map(|event| event.at).collect();
+        assert_eq!(since, [at(98), at(99)]);
+    }
+
+    proptest! {
+        #[test]
+        fn a_window_never_holds_more_than_its_bounds(steps in prop::collection::vec(0i64..500, 0..2_000)) {
+            let mut window = window();
+            let mut now = 0;
+            for step in steps {
+                now += step;
+                window.push(sample(Origin::Held, now, &[]));
+                prop_assert_eq!(times(window.last(Origin::Held)), [now]);
+            }
+            let kept = times(window.newest(Origin::Held));
+            prop_assert!(kept.len() <= MOST);
+            prop_assert!(kept.iter().all(|ms| now - ms <= SPAN.num_milliseconds()));
+            prop_assert!(kept.is_sorted_by(|newer, older| newer >= older));
+        }
+    }
+
+    #[test]
+    fn an_empty_window_says_nothing() {
+        let window = window();
+        assert!(window.last(Origin::Held).is_none() && window.all_newest().is_empty());
+    }
+}
