@@ -105,14 +105,14 @@ fn finding(past: &[Level<'_>], thresholds: &Thresholds, since: DateTime<Utc>) ->
     let newest = past.first();
     let percent = newest.and_then(Level::percent).unwrap_or_default();
     let used = newest.and_then(|level| words::memory_use(level.sample)).unwrap_or_default();
+    // Rounded down: what is not full must not read as full.
+    let whole = percent.floor();
     let soon = full_within(past).filter(|_| percent < thresholds.memory_percent);
     let sentence = match soon {
         Some(seconds) => {
-            format!(
-                "memory is {percent:.0} % full ({used}) and full in {seconds:.0} s if it grows on"
-            )
+            format!("memory is {whole} % full ({used}) and full in {seconds:.0} s if it grows on")
         }
-        None => format!("memory is {percent:.0} % full ({used}); when full, writes are refused"),
+        None => format!("memory is {whole} % full ({used}); when full, writes are refused"),
     };
     let severity =
         if soon.is_some() { severity(percent).max(Severity::High) } else { severity(percent) };

@@ -1,5 +1,6 @@
 //! The probes and the facts, against real servers: every answer is produced for real.
 
+mod detection;
 mod facts;
 mod postgres;
 mod redis;

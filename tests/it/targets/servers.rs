@@ -16,9 +16,10 @@ use simctl::targets::postgres::{Login, PostgresLink};
 use simctl::targets::redis::RedisLink;
 use tempfile::TempDir;
 
-/// A port below the ephemeral range that nobody uses now.
+/// A port below the ephemeral range that nobody uses now. Tests run as processes with neighbouring ids at the
+/// same time: each looks from a place of its own.
 pub(super) fn free_port() -> u16 {
-    let start = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
+    let start = 20_000 + u16::try_from(u64::from(std::process::id()) * 7 % 11_000).unwrap();
     (start..32_000)
         .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
         .expect("there is a free port")
