@@ -195,9 +195,15 @@ impl Attempt<'_> {
         for (wanted, seen) in self.spec.containers.iter().zip(seen) {
             self.container(wanted, seen).await?;
         }
-        for wanted in &self.spec.containers {
-            let Some((port, _)) = wanted.port else { continue };
+        for wanted in self.spec.containers.iter().rev() {
             let why = || why_ended(self.docker, &wanted.name);
+            let Some((port, _)) = wanted.port else {
+                // It answers nobody; by now it would have ended if it could not do its work.
+                if let Some(why) = why().await {
+                    bail!("{}, which holds the bounded volumes, ended: {why}", wanted.name);
+                }
+                continue;
+            };
             ready::wait(wanted.part, port, why).await?;
             (self.progress)(format!("{} answers on 127.0.0.1:{port}", wanted.name));
         }
@@ -310,7 +316,8 @@ impl Attempt<'_> {
                     self.docker.stop_container(id, Some(options)).await
                 }
                 Made::Container(id) => {
-                    let options = RemoveContainerOptionsBuilder::default().force(true).build();
+                    let options =
+                        RemoveContainerOptionsBuilder::default().force(true).v(true).build();
                     self.docker.remove_container(id, Some(options)).await
                 }
             };
@@ -342,8 +349,9 @@ async fn inspect(docker: &Docker, name: &str) -> anyhow::Result<Option<Container
     }
 }
 
+/// With the volumes without a name that an official image declares; named ones stay.
 async fn remove_container(docker: &Docker, id: &str) -> anyhow::Result<()> {
-    let options = RemoveContainerOptionsBuilder::default().force(true).build();
+    let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
     match docker.remove_container(id, Some(options)).await {
         Err(error) if !is_absent(&error) => Err(anyhow!(error).context("remove a container")),
         _ => Ok(()),

@@ -39,7 +39,7 @@ pub(super) async fn make(
     if binaries::find("docker").is_none() {
         return without_command(docker).await;
     }
-    let dir = state_dir.join("images");
+    let dir = state_dir.join(format!("images-{}", std::process::id()));
     unpack(&dir)?;
     let ran = timeout(PATIENCE, run(&dir.join("images"), progress)).await;
     // Only a copy; a leftover one does no harm.
@@ -100,4 +100,24 @@ async fn run(script: &Path, progress: Progress<'_>) -> anyhow::Result<()> {
         bail!("{last}");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn what_the_program_carries_is_all_of_the_recipe() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("compose");
+        let mut found = BTreeSet::from(["images".to_owned()]);
+        for dir in ["redis", "postgres"] {
+            for entry in fs::read_dir(root.join(dir)).unwrap() {
+                found.insert(format!("{dir}/{}", entry.unwrap().file_name().display()));
+            }
+        }
+        let carried: BTreeSet<String> = FILES.iter().map(|(path, _)| (*path).to_owned()).collect();
+        assert_eq!(carried, found);
+    }
 }

@@ -228,15 +228,16 @@ fn failed(verb: &'static str, unit: &Unit, error: DockerError) -> RuntimeError {
 /// What was tried to reach the engine and what to do, in one sentence.
 fn unreachable(reason: &str) -> RuntimeError {
     let host = std::env::var("DOCKER_HOST").unwrap_or_default();
-    let engine = if host.is_empty() {
-        "the Docker engine".into()
-    } else {
-        format!("the Docker engine at {host}")
+    let engine = match host.as_str() {
+        "" => "the Docker engine".to_owned(),
+        host => format!("the Docker engine at {host}"),
     };
-    RuntimeError::Unreachable {
-        engine,
-        reason: format!("{reason}; start it, set DOCKER_HOST, or use the process runtime"),
-    }
+    let remedy = if reason.contains("ermission denied") {
+        "join the group that may use it (usually `docker`), or use the process runtime"
+    } else {
+        "start it, set DOCKER_HOST, or use the process runtime"
+    };
+    RuntimeError::Unreachable { engine, reason: format!("{reason}; {remedy}") }
 }
 
 /// The innermost reason: the outer ones only say "client error".

@@ -272,3 +272,51 @@ impl Lives for UnitState {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_simulated_unit_behaves_like_a_real_one() {
+        let runtime = SimulatedRuntime::default();
+        runtime.add("redis-test", Some("lab"), DateTime::UNIX_EPOCH);
+        let unit = Unit { name: "redis-test".into(), lab: Some("lab".into()), client: Vec::new() };
+        let mut events = runtime.events(std::slice::from_ref(&unit));
+        let argv = ["redis-cli".to_owned(), "PING".to_owned()];
+        runtime.answer(
+            "redis-test",
+            Ok(Output { stdout: "PONG".into(), exit_code: Some(0), ..Default::default() }),
+        );
+        let limits = ExecLimits::default();
+        assert_eq!(runtime.exec(&unit, &argv, None, limits).await.unwrap().stdout, "PONG");
+        runtime.pause(&unit).await.unwrap();
+        assert!(
+            runtime.exec(&unit, &argv, None, limits).await.is_err(),
+            "no command in a paused one"
+        );
+        assert!(runtime.start(&unit).await.is_err(), "unpause is for that");
+        runtime.unpause(&unit).await.unwrap();
+        let before = runtime.inspect(&unit).await.unwrap();
+        runtime.restart(&unit, Duration::ZERO).await.unwrap();
+        assert_ne!(runtime.inspect(&unit).await.unwrap().identity(), before.identity());
+        for kind in
+            [RuntimeEventKind::Paused, RuntimeEventKind::Unpaused, RuntimeEventKind::Started]
+        {
+            assert_eq!(events.next().await.unwrap().kind, kind);
+        }
+        assert_eq!(
+            runtime.done(),
+            [
+                "simulated exec redis-test redis-cli PING",
+                "simulated pause redis-test",
+                "simulated unpause redis-test",
+                "simulated restart redis-test",
+            ]
+        );
+        let foreign = Unit { lab: Some("other".into()), ..unit.clone() };
+        assert_eq!(runtime.inspect(&foreign).await.unwrap().status, UnitStatus::Absent);
+        runtime.set_reachable(false);
+        assert!(runtime.inspect(&unit).await.is_err());
+    }
+}

@@ -126,6 +126,7 @@ fn read(message: EventMessage) -> Option<UnitEvent> {
 #[cfg(test)]
 mod tests {
     use bollard::models::EventActor;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
 
@@ -159,6 +160,37 @@ mod tests {
             assert_eq!(event.at.timestamp_subsec_nanos(), 123_456_789);
         }
         assert_eq!(read(message("exec_create: redis-cli")), None);
+    }
+
+    /// An engine that sends one event per connection and hangs up; tells what each asked for.
+    async fn fickle_engine(listener: tokio::net::TcpListener) -> Vec<String> {
+        let mut asked = Vec::new();
+        for action in ["pause", "unpause"] {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                request.push(socket.read_u8().await.unwrap());
+            }
+            let request = String::from_utf8(request).unwrap();
+            asked.push(request.lines().next().unwrap().to_owned());
+            let body = serde_json::to_string(&message(action)).unwrap() + "\n";
+            let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close";
+            let answer = format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+            socket.write_all(answer.as_bytes()).await.unwrap();
+        }
+        asked
+    }
+
+    #[tokio::test]
+    async fn the_stream_comes_back_and_asks_for_what_it_missed() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let docker = Docker::connect_with_http(&address, 5, bollard::API_DEFAULT_VERSION).unwrap();
+        let unit = Unit { name: "redis-test".into(), lab: None, client: Vec::new() };
+        let events = listen(docker, &[unit]).take(2).map(|event| event.kind).collect::<Vec<_>>();
+        let (kinds, asked) = futures::join!(events, fickle_engine(listener));
+        assert_eq!(kinds, [RuntimeEventKind::Paused, RuntimeEventKind::Unpaused]);
+        assert!(asked[1].contains("since=1700000000.123456790"), "{asked:?}");
     }
 
     #[test]

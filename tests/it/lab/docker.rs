@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use bollard::Docker;
-use bollard::models::ContainerCreateBody;
+use bollard::models::{ContainerCreateBody, VolumeCreateRequest};
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder,
     ListNetworksOptionsBuilder, ListVolumesOptionsBuilder, RemoveContainerOptions,
@@ -104,6 +104,26 @@ async fn bounded_volumes_that_went_with_their_keeper_give_a_fresh_server() {
     let lab = trial.up().await.expect("up after the loss");
     let there = "SELECT to_regclass('gone') IS NULL AND to_regclass('hb') IS NOT NULL";
     assert_eq!(ask(&lab, "postgres-test", &["-Atc", there], None).await, "t");
+}
+
+#[tokio::test]
+async fn an_attempt_that_fails_leaves_nothing_it_began() {
+    let trial = trial();
+    let docker = engine();
+    // Too small for a database, so the store cannot start; it was there before the attempt.
+    let volume = trial.name("simctl-store-data");
+    let options = [("type", "tmpfs"), ("device", "tmpfs"), ("o", "size=1m,mode=1777")];
+    let owned = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
+    let request = VolumeCreateRequest {
+        name: Some(volume.clone()),
+        driver_opts: Some(options.map(owned).into()),
+        labels: Some([("simctl.lab", trial.config.lab.id.as_str())].map(owned).into()),
+        ..Default::default()
+    };
+    docker.create_volume(request).await.expect("create the volume");
+    let refused = trial.up().await.err().expect("it must fail").to_string();
+    assert!(refused.contains("the lab's store ended instead of answering"), "{refused}");
+    assert_eq!(left(&trial).await, [volume]);
 }
 
 #[tokio::test]
