@@ -77,8 +77,10 @@ pub(super) fn tidy(records: &Records, data: bool) -> anyhow::Result<()> {
             remove(&home)?;
         }
     }
-    // Others may have theirs there; only an empty one goes.
-    let _ = fs::remove_dir(FALLBACK);
+    // Others may have theirs there; only empty ones go.
+    for dir in Path::new(FALLBACK).ancestors().take(2) {
+        let _ = fs::remove_dir(dir);
+    }
     // Not empty while the store's data is kept there.
     let _ = fs::remove_dir(records.dir());
     Ok(())
