@@ -232,18 +232,17 @@ fn free_port() -> u16 {
 fn temp_dir() -> TempDir {
     static UNDO: Once = Once::new();
     UNDO.call_once(|| {
-        let dir = tempfile::tempdir().expect("a temporary directory").keep();
-        simctl::actions::set_undo_dir(dir.join("undo"));
+        simctl::actions::set_undo_dir(Path::new(env!("CARGO_TARGET_TMPDIR")).join("undo"));
     });
     tempfile::Builder::new().prefix("simctl-it").tempdir().expect("a temporary directory")
 }
 
+/// A target named after the test, so that tests side by side keep their undo data apart.
 fn target(engine: Engine) -> Target {
+    let thread = std::thread::current();
+    let test = thread.name().expect("tests run on threads with their name");
     Target {
-        id: TargetId::of(match engine {
-            Engine::Redis => "redis-test",
-            Engine::Postgres => "postgres-test",
-        }),
+        id: TargetId::from(test.rsplit("::").next().unwrap_or(test)),
         engine,
         profile: Profile::Lab,
         lab: Some("test".into()),
@@ -343,7 +342,8 @@ fn server(way: Way, engine: Engine, link: Link, process: &Arc<Process>, unit: Un
     Server { target: target(engine), periods: Periods::of(engine), link, place }
 }
 
-/// A PostgreSQL of one test: 20 slots, roles `postgres`, `app` and `monitor`.
+/// A PostgreSQL of one test: 20 slots, roles `postgres`, `app`, `monitor`, and two that are never to be ended:
+/// `boss` (superuser only) and `repl` (replication only).
 pub(super) struct PgServer {
     pub(super) process: Arc<Process>,
     pub(super) link: PostgresLink,
@@ -385,8 +385,9 @@ impl PgServer {
         };
         let started = Self { process, link, dir };
         let admin = until("PostgreSQL answers", async || started.try_client("postgres", "x").await);
-        let roles =
-            "create role app login; create role monitor login; grant pg_monitor to monitor;";
+        let roles = "create role app login; create role monitor login; \
+                     grant pg_monitor to monitor; create role boss login superuser; \
+                     create role repl login replication;";
         admin.await.batch_execute(roles).await.expect("roles");
         started
     }

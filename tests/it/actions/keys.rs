@@ -89,7 +89,7 @@ async fn a_family_is_removed_and_comes_back_to_the_byte() {
         assert!(after.keys().all(|key| !key.starts_with(b"a*b:")));
 
         let told = unlink.undo(&server, &args, &saved).await.expect("undo");
-        assert_eq!(told, "6 keys restored on redis-test", "{way:?}");
+        assert_eq!(told, format!("6 keys restored on {}", server.target.id), "{way:?}");
         assert_eq!(contents(&mut client).await, before, "{way:?}");
     }
 }
@@ -129,7 +129,11 @@ async fn undo_keeps_what_was_written_again_and_lets_the_dead_rest() {
     let told = unlink.undo(&server, &args, &saved).await.expect("undo");
     assert_eq!(
         told,
-        "1 key restored on redis-test; 1 key had been written again and stayed; 1 key would have expired by now"
+        format!(
+            "1 key restored on {}; 1 key had been written again and stayed; \
+             1 key would have expired by now",
+            server.target.id
+        )
     );
     let value: String = redis::cmd("GET").arg("k:old").query_async(&mut client).await.expect("get");
     assert_eq!(value, "NEW");
@@ -141,8 +145,10 @@ async fn a_key_without_a_copy_is_not_removed() {
     let (server, mut client) = (redis.server(Way::Direct), redis.client("app").await);
     let (unlink, args) = (action("unlink_keys"), args(json!({"prefix": "uncopied:"})));
     set(&mut client, b"uncopied:1", b"1", 0).await;
-    let (output, _) = run(unlink, &server, &args).await;
-    assert_eq!(output.expect_err("no copy").to_string(), "no copy of the keys was taken before");
+    // An earlier run of this test may have left a copy, which is one of another server then.
+    let refused = run(unlink, &server, &args).await.0.expect_err("no copy").to_string();
+    let known = ["no copy of the keys was taken before", "was restarted after the copy"];
+    assert!(known.iter().any(|reason| refused.contains(reason)), "{refused}");
 
     unlink.save(&server, &args).await.expect("save");
     set(&mut client, b"uncopied:2", b"2", 0).await;
@@ -236,7 +242,7 @@ async fn clearing_everything_is_priced_done_and_made_good() {
         assert!(contents(&mut client).await.is_empty());
 
         let told = clear.undo(&server, &args, &saved).await.expect("undo");
-        assert_eq!(told, "31 keys restored on redis-test", "{way:?}");
+        assert_eq!(told, format!("31 keys restored on {}", server.target.id), "{way:?}");
         assert_eq!(contents(&mut client).await, third, "{way:?}");
     }
 }
