@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Why the engine did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    #[error("{0}")]
+    #[error(transparent)]
     Refused(#[from] Refused),
     /// The stream of events could not go on; read on from the last event that arrived.
     #[error("the stream of events ended: {reason}")]

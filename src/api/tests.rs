@@ -103,6 +103,7 @@ async fn commands_reach_the_engine_and_its_answer_comes_back() {
         matches!(&refused, ClientError::Refused(r) if r.reason == "only notes here"),
         "{refused:?}"
     );
+    assert_eq!(format!("{:#}", anyhow::Error::from(refused)), "only notes here");
     let snapshot = client.snapshot().await.unwrap();
     assert_eq!((snapshot.seq, snapshot.incidents[0].number), (7, 42));
     bench.tasks.stop().await;

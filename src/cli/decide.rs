@@ -153,3 +153,6 @@ pub(super) fn ask_in_drill(
     context.print.line(show::proposal(incident, proposal))?;
     if show::can_ask() { show::ask(context.print, proposal) } else { Err(no_terminal(proposal)) }
 }
+
+#[cfg(test)]
+mod tests;

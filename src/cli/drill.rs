@@ -8,10 +8,12 @@ use clap::Args;
 use super::context::Context;
 use super::show::{self, Answer};
 use super::{Done, NO, bad_input, decide, faults, parse};
+use crate::config::dirs;
 use crate::domain::incident::Incident;
 use crate::domain::policy::Demand;
 use crate::domain::proposal::Proposal;
 use crate::engine::drill::{self, Outcome, Stage, Verdict};
+use crate::telemetry;
 
 /// Inject a fault and follow it to its proven end
 ///
@@ -41,6 +43,8 @@ pub(super) async fn run(context: &Context, args: &Drill) -> Done {
     if !args.yes && (context.print.json || !show::can_ask()) {
         return Err(bad_input("there is no terminal to ask on; add --yes to approve beforehand"));
     }
+    dirs::ensure_private(&context.config().state_dir)?;
+    let _log = telemetry::start(&context.config().state_dir)?;
     let drill = drill::Drill { fault, target: args.target.clone(), ttl: args.ttl };
     let say = |line: String| context.print.progress(&line);
     let ask =

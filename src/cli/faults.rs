@@ -43,7 +43,7 @@ pub(super) struct Inject {
     /// Which lab target, where more than one fits
     #[arg(long, value_name = "TARGET")]
     target: Option<String>,
-    /// Undo it after this at the latest: seconds, or like `2m` [default: 120s]
+    /// Undo it after this at the latest: seconds, or like `2m` [default: inject.ttl, 120s]
     #[arg(long, value_name = "TIME", value_parser = parse::ttl)]
     ttl: Option<Duration>,
     /// Set a parameter of the fault (repeatable)

@@ -44,6 +44,7 @@ Exit codes: 0 done, 1 failed or refused, 2 bad input";
 
 /// Flags of every command.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
 struct Globals {
     /// Configuration file [env: SIMCTL_CONFIG] [default: ./simctl.toml, then the user's]
     #[arg(long, global = true, value_name = "FILE")]

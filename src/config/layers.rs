@@ -219,7 +219,7 @@ impl Setting for PathBuf {
         Ok(Self::from(text))
     }
     fn show(&self) -> String {
-        self.display().to_string()
+        std::path::absolute(self).as_ref().unwrap_or(self).display().to_string()
     }
 }
 
@@ -236,7 +236,7 @@ impl Setting for Secret {
 fn word<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, String> {
     let words: StrDeserializer<'_, Error> = text.into_deserializer();
     T::deserialize(words)
-        .map_err(|error| error.to_string().replace("unknown variant", "unknown word"))
+        .map_err(|error| error.to_string().replace("expected", "write").replace("variant", "word"))
 }
 
 impl Setting for RuntimeChoice {

@@ -187,7 +187,10 @@ fn lab_config(
     ];
     for (i, (key, port)) in ports.iter().enumerate().skip(1) {
         if let Some((other, _)) = ports[..i].iter().find(|(_, taken)| taken == port) {
-            layers.refuse(key, format_args!("`{key}` and `{other}` are both {port}; change one"));
+            // Told where somebody chose one of them.
+            let chosen = if layers.source(key) == Source::Default { other } else { key };
+            layers
+                .refuse(chosen, format_args!("`{key}` and `{other}` are both {port}; change one"));
         }
     }
     lab

@@ -41,6 +41,7 @@ fn refuse_clash(
     }
     if others.iter().any(|other| other.id == target.id) {
         layers.refuse(&at, format_args!("target `{name}` is there twice; rename one of them"));
+        return;
     }
     let same = |other: &&TargetConfig| {
         (&other.host, other.port, &other.database) == (&target.host, target.port, &target.database)
@@ -352,7 +353,9 @@ fn show(layers: &mut Layers<'_>, key: &str, target: &TargetConfig) {
     let name = &target.id;
     let url = layers.text.has(&format!("{key}.url"));
     let mut line = |field: &str, value: String| {
-        let of_url = url && ["engine", "host", "port", "database", "user"].contains(&field);
+        let tls = field == "tls" && value != "off" && !layers.text.has(&format!("{key}.tls"));
+        let part = ["engine", "host", "port", "database", "user"].contains(&field);
+        let of_url = url && (part || tls);
         let at = if of_url { format!("{key}.url") } else { format!("{key}.{field}") };
         let source = layers.source(&at);
         layers.remember(&format!("target.{name}.{field}"), value, source);

@@ -165,7 +165,7 @@ fn masked_word(word: &str) -> String {
 
 fn wanted(expected: &str) -> String {
     match expected {
-        "u16" => "a number from 0 to 65535".into(),
+        "u16" => "a number from 1 to 65535".into(),
         "u32" | "u64" | "usize" => "a whole number".into(),
         "f64" => "a number".into(),
         "a boolean" => "`true` or `false`".into(),
