@@ -82,7 +82,39 @@ impl Labels {
 
 /// The word that says what kind of line it is, and the line.
 fn told(event: &Event) -> Option<(&'static str, String)> {
-    let actor = &event.actor;
+    match &event.body {
+        EventBody::EngineStarted { .. }
+        | EventBody::EngineStopped { .. }
+        | EventBody::StoreLost { .. }
+        | EventBody::StoreReturned { .. }
+        | EventBody::RuntimeObserved { .. }
+        | EventBody::ReportWritten { .. }
+        | EventBody::InjectionStarted { .. }
+        | EventBody::InjectionMoved { .. } => surroundings(event),
+        EventBody::IncidentOpened { .. }
+        | EventBody::IncidentEscalated { .. }
+        | EventBody::IncidentRecurred { .. }
+        | EventBody::StatusChanged { .. }
+        | EventBody::IncidentNoted { .. }
+        | EventBody::IncidentResolved { .. }
+        | EventBody::IncidentFailed { .. } => incident(event),
+        EventBody::InvestigationStarted { .. }
+        | EventBody::Phase { .. }
+        | EventBody::Diagnosed { .. }
+        | EventBody::Proposed { .. }
+        | EventBody::Decided { .. }
+        | EventBody::DecisionRefused { .. }
+        | EventBody::ActionStarted { .. }
+        | EventBody::ActionFinished { .. }
+        | EventBody::Verified { .. }
+        | EventBody::RolledBack { .. }
+        | EventBody::ExecutionEnded { .. } => execution(event),
+        EventBody::BaselineRecorded { .. } | EventBody::ExecutionMoved { .. } => None,
+    }
+}
+
+/// Engine, store, runtime and injections.
+fn surroundings(event: &Event) -> Option<(&'static str, String)> {
     Some(match &event.body {
         EventBody::EngineStarted { version, holder } => {
             ("engine", format!("simctl {version} started as {holder}"))
@@ -94,12 +126,25 @@ fn told(event: &Event) -> Option<(&'static str, String)> {
         EventBody::StoreReturned { merged } => {
             ("store", format!("back; {} merged from the journal", counted(*merged, "event")))
         }
-        EventBody::BaselineRecorded { .. } | EventBody::ExecutionMoved { .. } => return None,
         EventBody::RuntimeObserved { event } => {
             let kind = serde_json::to_value(event.kind).ok()?;
             let kind = kind.as_str().unwrap_or_default().replace('_', " ");
             ("runtime", joined(&kind, &event.detail))
         }
+        EventBody::ReportWritten { .. } => ("report", "written".to_owned()),
+        EventBody::InjectionStarted { injection } => {
+            let ttl = (injection.deadline - injection.started_at).num_seconds();
+            let (name, fault, actor) = (injection.name(), &injection.fault, &event.actor);
+            ("injection", format!("{name} {fault} by {actor}, for at most {ttl} s"))
+        }
+        EventBody::InjectionMoved { state, .. } => ("injection", injection_state(state)),
+        _ => return None,
+    })
+}
+
+/// What becomes of an incident.
+fn incident(event: &Event) -> Option<(&'static str, String)> {
+    Some(match &event.body {
         EventBody::IncidentOpened { incident, finding } => {
             ("opened", format!("{}: {}", incident.finding.as_str(), finding.sentence))
         }
@@ -111,11 +156,18 @@ fn told(event: &Event) -> Option<(&'static str, String)> {
         EventBody::StatusChanged { from, to, reason } => {
             ("status", joined(&format!("{} → {}", from.as_str(), to.as_str()), reason))
         }
-        EventBody::IncidentNoted { text } => ("operator", format!("{actor} noted: {text}")),
+        EventBody::IncidentNoted { text } => ("operator", format!("{} noted: {text}", event.actor)),
         EventBody::IncidentResolved { health, reason } => {
             ("resolved", format!("health {health}: {reason}"))
         }
         EventBody::IncidentFailed { reason } => ("failed", format!("needs a person: {reason}")),
+        _ => return None,
+    })
+}
+
+/// What the agent and the people who decide do.
+fn execution(event: &Event) -> Option<(&'static str, String)> {
+    Some(match &event.body {
         EventBody::InvestigationStarted { agent, revision, .. } => {
             ("thinking", format!("{agent} investigates revision {revision}"))
         }
@@ -129,7 +181,7 @@ fn told(event: &Event) -> Option<(&'static str, String)> {
         }
         EventBody::Proposed { proposal, .. } => ("proposal", proposed(proposal)),
         EventBody::Decided { approval, .. } => decided(approval),
-        EventBody::DecisionRefused { reason } => ("refused", format!("{actor}: {reason}")),
+        EventBody::DecisionRefused { reason } => ("refused", format!("{}: {reason}", event.actor)),
         EventBody::ActionStarted { run, .. } => {
             ("started", format!("{}, health {}", run.action, run.health_before))
         }
@@ -142,13 +194,7 @@ fn told(event: &Event) -> Option<(&'static str, String)> {
         EventBody::ExecutionEnded { state, error, .. } => {
             ("execution", joined(state.as_str(), error.as_deref().unwrap_or_default()))
         }
-        EventBody::ReportWritten { .. } => ("report", "written".to_owned()),
-        EventBody::InjectionStarted { injection } => {
-            let ttl = (injection.deadline - injection.started_at).num_seconds();
-            let (name, fault) = (injection.name(), &injection.fault);
-            ("injection", format!("{name} {fault} by {actor}, for at most {ttl} s"))
-        }
-        EventBody::InjectionMoved { state, .. } => ("injection", injection_state(state)),
+        _ => return None,
     })
 }
 

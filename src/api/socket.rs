@@ -3,6 +3,7 @@
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use axum::Router;
 use tokio::net::{UnixListener, UnixStream};
@@ -10,6 +11,9 @@ use tokio_util::sync::CancellationToken;
 
 /// The longest path that every system accepts for a unix socket.
 const LONGEST: usize = 100;
+
+/// How long a request may take after the end was announced.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// Why there is no control socket.
 #[derive(Debug, thiserror::Error)]
@@ -93,11 +97,16 @@ impl Socket {
         &self.file.path
     }
 
-    /// Serves until `stop`, then lets requests that are under way finish.
+    /// Serves until `stop`, then gives requests that are under way a moment to finish: a reader that has
+    /// stopped reading must not keep the engine from ending.
     pub async fn serve(self, router: Router, stop: CancellationToken) -> io::Result<()> {
         let Self { listener, file } = self;
-        let served =
-            axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
+        let stopped = stop.clone().cancelled_owned();
+        let serving = axum::serve(listener, router).with_graceful_shutdown(stopped);
+        let served = tokio::select! {
+            served = serving.into_future() => served,
+            () = async { stop.cancelled().await; tokio::time::sleep(GRACE).await } => Ok(()),
+        };
         drop(file);
         served
     }

@@ -191,6 +191,16 @@ async fn a_shutdown_ends_open_streams_and_removes_the_socket() {
 }
 
 #[tokio::test]
+async fn a_reader_that_stopped_reading_does_not_keep_the_engine() {
+    let bench = Bench::start(log(20_000)).await;
+    let mut stuck = UnixStream::connect(socket::path(bench.dir.path())).await.unwrap();
+    stuck.write_all(b"GET /api/v1/events?after=0 HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    stuck.readable().await.unwrap();
+    soon(bench.tasks.stop()).await;
+    drop(stuck);
+}
+
+#[tokio::test]
 async fn the_socket_is_private_and_bound_once() {
     use std::os::unix::fs::PermissionsExt;
     let bench = Bench::start(Vec::new()).await;

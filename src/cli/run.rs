@@ -9,9 +9,9 @@ use clap::Args;
 use futures::StreamExt;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::Done;
 use super::context::Context;
 use super::print::Print;
+use super::{Done, NO};
 use crate::api::events::{self, Line};
 use crate::api::{self, socket};
 use crate::config::{dirs, url};
@@ -59,16 +59,19 @@ pub(super) async fn run(context: &Context, args: &Run) -> Done {
         teller.start(&mut tasks, &running.handle, before);
     }
     serve(&mut tasks, &running.handle, socket, store);
-    let reason = tokio::select! {
-        () = signals.heard() => "told to stop".to_owned(),
-        reason = running.ended() => reason,
+    let (reason, code) = tokio::select! {
+        () = signals.heard() => ("told to stop".to_owned(), ExitCode::SUCCESS),
+        reason = running.ended() => (reason, NO),
     };
     tracing::info!(%reason, "stopping");
     // The engine first: its last events still reach those who listen.
-    running.stop(&reason).await;
+    tokio::select! {
+        () = running.stop(&reason) => {}
+        () = signals.heard() => bail!("told to stop twice; the next start tidies up"),
+    }
     tasks.stop().await;
     say(format!("stopped: {reason}"));
-    Ok(ExitCode::SUCCESS)
+    Ok(code)
 }
 
 /// What to watch and where to record it.
