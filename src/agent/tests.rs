@@ -190,6 +190,7 @@ fn incident(finding: FindingKind, target: &Server, message: &str) -> Incident {
         diagnosis: None,
         executions: Vec::new(),
         tried: Vec::new(),
+        attempts_from: 0,
     }
 }
 

@@ -7,13 +7,13 @@ use super::facts::Facts;
 
 /// How the sources of evidence begin; gatherers and judges agree on these.
 pub mod source {
-    pub const REDIS_INFO: &str = "redis INFO";
-    pub const REDIS_CONFIG: &str = "redis CONFIG GET";
-    pub const REDIS_CLIENTS: &str = "redis CLIENT LIST";
-    pub const REDIS_KEYS: &str = "redis SCAN";
-    pub const PG_SESSIONS: &str = "postgres sessions";
-    pub const PG_LIMITS: &str = "postgres limits";
-    pub const UNIT: &str = "unit inspect";
+    pub const REDIS_INFO: &str = "redis-cli INFO";
+    pub const REDIS_CONFIG: &str = "redis-cli CONFIG GET";
+    pub const REDIS_CLIENTS: &str = "redis-cli CLIENT LIST";
+    pub const REDIS_KEYS: &str = "redis-cli SCAN, MEMORY USAGE, PTTL";
+    pub const PG_SESSIONS: &str = r#"psql -c "SELECT … FROM pg_stat_activity""#;
+    pub const PG_LIMITS: &str = r#"psql -c "SELECT rolname, rolconnlimit FROM pg_roles; SELECT datname, datconnlimit FROM pg_database; SHOW max_connections""#;
+    pub const UNIT: &str = "inspect unit";
     pub const CLIENT_VIEW: &str = "client's view";
     pub const BASELINE: &str = "baseline";
     pub const RUNTIME_EVENTS: &str = "runtime events";

@@ -382,11 +382,6 @@ mod tests {
             prop_assert_eq!(storable(read), once);
         }
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
 
     fn event(text: &str) -> Event {
         Event {

@@ -236,7 +236,8 @@ async fn decide(
     }
     *decided = Some(proposal.fingerprint.clone());
     let fingerprint = proposal.fingerprint.0.clone();
-    let command = match (stage.ask)(incident, proposal) {
+    let verdict = tokio::task::block_in_place(|| (stage.ask)(incident, proposal));
+    let command = match verdict {
         Verdict::Approve { typed } => {
             Command::Approve { incident: incident.number, fingerprint, typed }
         }

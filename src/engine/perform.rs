@@ -197,12 +197,12 @@ impl Performer {
         let (work, token) = self.work(incident, execution);
         self.spawn("run action", token, async move {
             let report = |line| work.line(line);
-            let result = match find(&plan) {
+            let result = match find(&one, &plan) {
                 Ok(action) => action.run(&one.server, &plan.args, &report).await,
                 Err(error) => Err(error),
             };
             let (ok, output) = match result {
-                Ok(output) => (output.exit_code.is_none_or(|code| code == 0), output),
+                Ok(output) => (output.exit_code == Some(0), output),
                 Err(error) => (false, Output { stderr: in_words(error), ..Output::default() }),
             };
             let health = measure(&one).await;
@@ -238,7 +238,7 @@ impl Performer {
         self.spawn("undo", token, async move {
             let (mut ok, mut said) = (true, Vec::new());
             for ran in &steps {
-                let result = match find(&ran.plan) {
+                let result = match find(&one, &ran.plan) {
                     Ok(action) => action.undo(&one.server, &ran.plan.args, &ran.undo_data).await,
                     Err(error) => Err(error),
                 };
@@ -260,8 +260,8 @@ impl Performer {
     }
 }
 
-fn find(plan: &ProposedStep) -> Result<&'static dyn Action, ActionError> {
-    actions::find(plan.action.as_str()).ok_or_else(|| {
+fn find(one: &Watched, plan: &ProposedStep) -> Result<&'static dyn Action, ActionError> {
+    actions::find_for(plan.action.as_str(), one.server.target.engine).ok_or_else(|| {
         ActionError::Precondition(format!("there is no action `{}` in this version", plan.action))
     })
 }
@@ -283,7 +283,7 @@ async fn prepare(
             ));
         }
     }
-    let action = find(plan).map_err(in_words)?;
+    let action = find(one, plan).map_err(in_words)?;
     let preview = action.preview(&one.server, &plan.args).await.map_err(in_words)?;
     if let Some(drift) = preview.drift_from(&plan.preview) {
         return Err(drift);

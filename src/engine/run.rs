@@ -18,6 +18,7 @@ use super::orders;
 use super::perform::Performer;
 use super::pollers::{self, Nudges, Watched};
 use super::snapshot::Views;
+use crate::actions;
 use crate::config::Config;
 use crate::domain::effect::{Accepted, Effect, Input, Refused};
 use crate::domain::event::Event;
@@ -101,6 +102,7 @@ pub async fn start_with(parts: Parts) -> Result<Running, StoreError> {
     let (keeper, ledger) =
         Keeper::open(Arc::clone(&parts.store), &parts.holder, &parts.state_dir, now()).await?;
     let targets = parts.servers.iter().map(|server| server.target.clone()).collect();
+    actions::set_undo_dir(parts.state_dir.join("undo"));
     let mut world = World::new(ledger, targets, parts.policy, parts.limits);
     world.remediation = parts.remediation;
     let watched: BTreeMap<TargetId, Watched> = parts

@@ -58,7 +58,9 @@ async fn round(watched: &Watched, steps: &[RanStep], goal: &Goal) -> (Vec<Check>
     // Asking a server that is not back about its insides only costs deadlines.
     if fresh.connect.is_ok() {
         for ran in steps {
-            if let Some(action) = actions::find(ran.plan.action.as_str()) {
+            if let Some(action) =
+                actions::find_for(ran.plan.action.as_str(), watched.server.target.engine)
+            {
                 checks.extend(action.verify(&watched.server, &ran.plan.args, &ran.undo_data).await);
             }
         }

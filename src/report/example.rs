@@ -166,6 +166,7 @@ pub(crate) fn incident() -> Incident {
         steps: vec![step_run()],
         verification: Some(verification()),
         rolled_back: false,
+        restarts: 0,
         error: None,
         started_at: at(500),
         completed_at: Some(at(17_000)),
@@ -200,6 +201,7 @@ pub(crate) fn incident() -> Incident {
         diagnosis: Some(diagnosis()),
         executions: vec![execution],
         tried: Vec::new(),
+        attempts_from: 0,
     }
 }
 

@@ -1,11 +1,13 @@
 //! What an investigation observes: the client's view, the unit the server runs in, then the server from inside.
 //! Reads only; a server that is stopped, frozen or full costs a deadline at most.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::notebook::{Notebook, Report};
 use super::{Limit, Link, Place, Server, dial};
 use crate::diagnose::facts::Facts;
+use crate::diagnose::source;
 use crate::domain::effect::Known;
 use crate::domain::finding::FindingKind;
 use crate::domain::sample::{Answer, Origin, RuntimeEvent, Sample};
@@ -20,9 +22,12 @@ impl Server {
     /// Observes what a judgement about `finding` needs. Each question and its answer is reported as it happens.
     pub async fn facts(&self, finding: FindingKind, known: &Known, report: Report<'_>) -> Facts {
         let mut notebook = Notebook::new(report, Limit::of(WHOLE));
-        notebook.note("client's view", &clients_view(&known.samples));
+        notebook.note(source::CLIENT_VIEW, &clients_view(&known.samples));
         if !known.runtime_events.is_empty() {
-            notebook.note("runtime events", &events(&known.runtime_events));
+            notebook.note(source::RUNTIME_EVENTS, &events(&known.runtime_events));
+        }
+        if !known.baseline.is_empty() {
+            notebook.note(source::BASELINE, &settings(&known.baseline));
         }
         let unit = match &self.place {
             Some(place) => inspect(place, &mut notebook).await,
@@ -68,8 +73,14 @@ impl Server {
     }
 }
 
+fn settings(known: &BTreeMap<String, String>) -> String {
+    let said: Vec<String> = known.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    said.join(" ")
+}
+
 async fn inspect(place: &Place, notebook: &mut Notebook<'_>) -> Option<UnitState> {
-    let question = format!("{} inspect {}", place.runtime.kind().as_str(), place.unit.name);
+    let question =
+        format!("{} {} ({})", source::UNIT, place.unit.name, place.runtime.kind().as_str());
     let look = async {
         place
             .runtime

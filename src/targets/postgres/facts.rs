@@ -7,6 +7,7 @@ use tokio_postgres::Row;
 use super::connect::{PgConnection, Session, answer_of};
 use super::{Login, PostgresLink, sql};
 use crate::diagnose::facts::{PgSession, PostgresFacts};
+use crate::diagnose::source;
 use crate::domain::sample::Answer;
 use crate::targets::dial::Trust;
 use crate::targets::notebook::Notebook;
@@ -75,7 +76,7 @@ impl PostgresLink {
         session: &PgConnection,
         notebook: &mut Notebook<'_>,
     ) -> Option<Vec<PgSession>> {
-        let question = "psql -c \"SELECT … FROM pg_stat_activity\"";
+        let question = source::PG_SESSIONS;
         let rows = async {
             let rows =
                 session.query(sql::SESSIONS, &[]).await.map_err(|error| answer_of(&error))?;
@@ -89,8 +90,7 @@ impl PostgresLink {
         session: &PgConnection,
         notebook: &mut Notebook<'_>,
     ) -> Option<PostgresFacts> {
-        let question = "psql -c \"SELECT rolname, rolconnlimit FROM pg_roles; \
-                        SELECT datname, datconnlimit FROM pg_database; SHOW max_connections\"";
+        let question = source::PG_LIMITS;
         let asked = async {
             let server = session.query_one(sql::SERVER, &[]).await.map_err(|e| answer_of(&e))?;
             let limits = session.query(sql::LIMITS, &[]).await.map_err(|e| answer_of(&e))?;

@@ -12,6 +12,7 @@ use super::info::Info;
 use super::keys::{self, Keys};
 use super::probe::{self, settings_of};
 use crate::diagnose::facts::{RedisClient, RedisFacts};
+use crate::diagnose::source;
 use crate::domain::sample::Answer;
 use crate::targets::dial::Trust;
 use crate::targets::notebook::Notebook;
@@ -82,7 +83,7 @@ impl RedisLink {
     async fn info(&self, talk: &mut Talk, notebook: &mut Notebook<'_>) -> Option<Info> {
         let limit = Limit::of(self.deadline);
         let info = async { Ok(Info::parse(&talk.one(&redis::cmd("INFO"), limit).await?)) };
-        notebook.ask("redis-cli INFO", self.deadline, info, memory_words).await
+        notebook.ask(source::REDIS_INFO, self.deadline, info, memory_words).await
     }
 
     async fn settings(
@@ -97,7 +98,7 @@ impl RedisLink {
             settings_of(replies)
         };
         let differences = |now: &BTreeMap<_, _>| changes(baseline, now);
-        notebook.ask("redis-cli CONFIG GET", self.deadline, settings, differences).await
+        notebook.ask(source::REDIS_CONFIG, self.deadline, settings, differences).await
     }
 
     async fn clients(
@@ -111,13 +112,13 @@ impl RedisLink {
             Ok(clients::parse(&redis::from_redis_value::<String>(list).unwrap_or_default()))
         };
         let words = |clients: &Vec<RedisClient>| clients::words(clients);
-        notebook.ask("redis-cli CLIENT LIST", self.deadline, list, words).await
+        notebook.ask(source::REDIS_CLIENTS, self.deadline, list, words).await
     }
 
     async fn keys(&self, talk: &mut Talk, notebook: &mut Notebook<'_>) -> Option<Keys> {
         let limit = Limit::of(SCAN);
         let sampled = keys::sample(talk, limit);
-        notebook.ask("redis-cli SCAN, MEMORY USAGE, PTTL", SCAN, sampled, keys::words).await
+        notebook.ask(source::REDIS_KEYS, SCAN, sampled, keys::words).await
     }
 }
 

@@ -115,6 +115,7 @@ impl Script {
             diagnosis: None,
             executions: Vec::new(),
             tried: Vec::new(),
+            attempts_from: 0,
         };
         let body = EventBody::IncidentOpened { incident: Box::new(incident), finding };
         self.tell_on(Some(id), Some(target), "detector", body);
