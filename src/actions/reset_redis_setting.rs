@@ -32,7 +32,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
             is the cause; no key is touched.",
     args: &[
         Arg { name: "name", about: "the setting, like maxmemory" },
-        Arg { name: "baseline", about: "the value it had, as CONFIG GET told it" },
+        Arg { name: "value", about: "the value it had, as CONFIG GET told it" },
     ],
     verify: "the setting reads back as the baseline, no key was evicted",
 };
@@ -120,10 +120,10 @@ impl Wanted {
             let known: Vec<&str> = SETTINGS.iter().map(|(known, _)| *known).collect();
             return Err(wrong("name", format!("`{name}` is none of {}", known.join(", "))));
         };
-        let baseline: String = given.required("baseline", "the value to go back to, as text")?;
+        let baseline: String = given.required("value", "the value to go back to, as text")?;
         if !form.fits(&baseline) {
             return Err(wrong(
-                "baseline",
+                "value",
                 format!("`{baseline}` is no value of {name}: it takes {}", form.describe()),
             ));
         }
@@ -333,7 +333,7 @@ mod tests {
     use super::*;
 
     fn read(name: &str, baseline: &str) -> Result<Wanted, String> {
-        let args = [("name".into(), json!(name)), ("baseline".into(), json!(baseline))].into();
+        let args = [("name".into(), json!(name)), ("value".into(), json!(baseline))].into();
         Wanted::read(&args).map_err(|e| e.to_string())
     }
 

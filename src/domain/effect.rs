@@ -186,11 +186,10 @@ pub struct Investigation {
     pub plan: Result<Draft, String>,
 }
 
-/// A step that may run now.
+/// A step that may run now: what its undo needs.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Prepared {
     pub undo_data: BTreeMap<String, Value>,
-    pub health: Health,
 }
 
 /// What the engine does after the events are stored.

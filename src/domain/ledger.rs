@@ -206,7 +206,7 @@ impl Ledger {
         })
     }
 
-    /// Why an action may not be used on a target now, if so.
+    /// Why an action may not be used on a target now, by anybody: it keeps failing.
     pub fn barred(
         &self,
         target: &TargetId,
@@ -214,22 +214,32 @@ impl Ledger {
         limits: &Limits,
         now: DateTime<Utc>,
     ) -> Option<String> {
-        let breaker = self.breakers.iter().find(|b| b.target == *target && b.action == *action)?;
-        let since = now - breaker.last_used;
-        if breaker.failures >= limits.breaker_failures && since < limits.breaker_rest {
-            let minutes = (limits.breaker_rest - since).num_minutes() + 1;
-            return Some(format!(
-                "{action} failed {} times in a row on {target}; barred for {minutes} more min",
-                breaker.failures
-            ));
-        }
-        (since < limits.cool_down).then(|| {
-            format!(
-                "{action} ran on {target} {} s ago; it cools down for {} s",
-                since.num_seconds(),
-                limits.cool_down.num_seconds()
-            )
+        let breaker = self.breaker(target, action)?;
+        let rests = limits.breaker_rest - (now - breaker.last_used);
+        let is_open = breaker.failures >= limits.breaker_failures && rests > TimeDelta::zero();
+        is_open.then(|| {
+            let (failures, minutes) = (breaker.failures, rests.num_minutes() + 1);
+            format!("{action} failed {failures} times in a row on {target}; barred for {minutes} more min")
         })
+    }
+
+    /// Why an action may not run again by itself yet, if so: what comes back this soon wants a person.
+    pub fn cooling(
+        &self,
+        target: &TargetId,
+        action: &ActionId,
+        limits: &Limits,
+        now: DateTime<Utc>,
+    ) -> Option<String> {
+        let since = now - self.breaker(target, action)?.last_used;
+        (since < limits.cool_down).then(|| {
+            let (ago, rest) = (since.num_seconds(), limits.cool_down.num_seconds());
+            format!("{action} ran on {target} {ago} s ago and cools down for {rest} s")
+        })
+    }
+
+    fn breaker(&self, target: &TargetId, action: &ActionId) -> Option<&Breaker> {
+        self.breakers.iter().find(|b| b.target == *target && b.action == *action)
     }
 }
 
@@ -240,7 +250,7 @@ pub struct Limits {
     pub approval_ttl: TimeDelta,
     /// Executions that acted, per incident, before a person is asked.
     pub attempts_per_incident: usize,
-    /// The same (target, action) pair rests this long after use.
+    /// The same (target, action) pair runs only by a person's decision for this long after use.
     pub cool_down: TimeDelta,
     pub breaker_failures: u32,
     pub breaker_rest: TimeDelta,
@@ -255,7 +265,7 @@ impl Default for Limits {
         Self {
             approval_ttl: TimeDelta::seconds(300),
             attempts_per_incident: 2,
-            cool_down: TimeDelta::seconds(5),
+            cool_down: TimeDelta::seconds(60),
             breaker_failures: 3,
             breaker_rest: TimeDelta::minutes(10),
             investigation: TimeDelta::seconds(60),

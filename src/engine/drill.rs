@@ -16,7 +16,7 @@ use crate::api::client::Client;
 use crate::config::Config;
 use crate::domain::effect::{Accepted, Command, Ordered};
 use crate::domain::execution::{Execution, ExecutionState};
-use crate::domain::ids::{FaultId, Fingerprint, TargetId};
+use crate::domain::ids::{CauseId, FaultId, Fingerprint, TargetId};
 use crate::domain::incident::{Incident, Status};
 use crate::domain::injection::{Injection, InjectionState};
 use crate::domain::proposal::Proposal;
@@ -281,9 +281,10 @@ fn did_not_take(snapshot: &Snapshot, number: u64) -> Option<String> {
 }
 
 fn progress(incident: &Incident) -> String {
-    let state = incident.active_execution().map_or("", |execution| execution.state.as_str());
-    let cause = incident.cause().map(|cause| format!(", {cause}")).unwrap_or_default();
-    format!("{} {} {state}{cause}", incident.name(), incident.status.as_str())
+    let state = incident.active_execution().map(|execution| execution.state.as_str());
+    let words = [Some(incident.status.as_str()), state, incident.cause().map(CauseId::as_str)];
+    let said: Vec<&str> = words.into_iter().flatten().collect();
+    format!("{} {}", incident.name(), said.join(", "))
 }
 
 fn judge(

@@ -289,7 +289,7 @@ async fn prepare(
         return Err(drift);
     }
     let undo_data = action.save(&one.server, &plan.args).await.map_err(in_words)?;
-    Ok(Prepared { undo_data, health: measure(one).await })
+    Ok(Prepared { undo_data })
 }
 
 /// Health right now, over both connections.

@@ -87,7 +87,8 @@ impl<'a> Sessions<'a> {
 
     /// How full it is, in the words of a sentence.
     fn used_words(&self) -> String {
-        format!("{} of {} slots for applications are taken", self.used(), self.usable())
+        let usable = self.usable();
+        format!("{} of {usable} slots for applications are taken", self.used().min(usable as usize))
     }
 }
 

@@ -114,7 +114,7 @@ impl Turn<'_> {
             action: plan.action.clone(),
             command: command.clone(),
             started_at: self.now,
-            health_before: prepared.health,
+            health_before: self.world.health(&target),
             undo_data: prepared.undo_data,
             end: None,
         };

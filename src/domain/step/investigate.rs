@@ -136,6 +136,7 @@ impl Turn<'_> {
         let (target, mode) = (incident.target.clone(), incident.remediation);
         let Some(known) = self.world.target(&target) else { return };
         let ruling = for_mode(self.world.policy.rule_on(known, &draft.steps), mode);
+        let ruling = self.unless_cooling(ruling, &target, &draft);
         let print = fingerprint(id, revision, &target, &draft, &self.world.policy.version);
         let proposal = Proposal {
             id: ProposalId(self.ids.next(self.now)),
@@ -172,6 +173,22 @@ impl Turn<'_> {
                 self.end_execution(id, execution, ExecutionState::Cancelled, Some(reason), None);
                 self.hand_over(id);
             }
+        }
+    }
+
+    /// What ran a moment ago does not run again by itself.
+    fn unless_cooling(&self, ruling: Ruling, target: &TargetId, draft: &Draft) -> Ruling {
+        if ruling.demand != Demand::Automatic {
+            return ruling;
+        }
+        let (ledger, limits) = (&self.world.ledger, &self.world.limits);
+        let cooling =
+            draft.steps.iter().find_map(|s| ledger.cooling(target, &s.action, limits, self.now));
+        match cooling {
+            Some(reason) => {
+                Ruling { demand: Demand::Approval, rule: format!("{}, but {reason}", ruling.rule) }
+            }
+            None => ruling,
         }
     }
 

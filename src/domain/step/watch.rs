@@ -8,11 +8,12 @@ use super::{Turn, actor};
 use crate::detect;
 use crate::domain::effect::Effect;
 use crate::domain::event::EventBody;
+use crate::domain::execution::ExecutionState;
 use crate::domain::finding::{Finding, FindingKind, Verdict};
 use crate::domain::health::Health;
 use crate::domain::ids::{IncidentId, TargetId};
 use crate::domain::incident::{Incident, IncidentType, RemediationMode, Status};
-use crate::domain::sample::{RuntimeEvent, Sample};
+use crate::domain::sample::{RuntimeEvent, RuntimeEventKind, Sample};
 
 /// A symptom must stay away this long before an incident ends by itself, so that flapping is one incident.
 const CALM: TimeDelta = TimeDelta::seconds(5);
@@ -33,13 +34,24 @@ impl Turn<'_> {
     pub(super) fn runtime_spoke(&mut self, target: &TargetId, event: RuntimeEvent) {
         let Some(watch) = self.world.watches.get_mut(target) else { return };
         watch.window.push_runtime(event.clone());
-        self.emit(
-            None,
-            Some(target.clone()),
-            actor::DETECTOR,
-            EventBody::RuntimeObserved { event },
-        );
+        let ended = matches!(event.kind, RuntimeEventKind::Died | RuntimeEventKind::OutOfMemory);
+        let body = EventBody::RuntimeObserved { event };
+        self.emit(None, Some(target.clone()), actor::DETECTOR, body);
         self.outcome.effects.push(Effect::Probe { target: target.clone() });
+        if ended {
+            self.think_again(target);
+        }
+    }
+
+    /// The socket closes before the runtime says why: an investigation under way should know.
+    fn think_again(&mut self, target: &TargetId) {
+        let thinking = self.world.ledger.open_on(target).into_iter().find_map(|incident| {
+            let active = incident.active_execution()?;
+            (active.state == ExecutionState::Thinking).then_some(incident.id)
+        });
+        if let Some(id) = thinking {
+            self.start_over(id, "the runtime said what became of the server");
+        }
     }
 
     /// The first settings seen of a healthy, untroubled target are its baseline.

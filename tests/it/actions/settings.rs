@@ -27,10 +27,8 @@ async fn a_lowered_limit_is_put_back_proven_and_undone() {
         let redis = RedisServer::start(&["--maxmemory", "10mb"]).await;
         let server = redis.server(way);
         let baseline = (50 * MB).to_string();
-        let (reset, args) = (
-            action("reset_redis_setting"),
-            args(json!({"name": "maxmemory", "baseline": baseline})),
-        );
+        let (reset, args) =
+            (action("reset_redis_setting"), args(json!({"name": "maxmemory", "value": baseline})));
         let preview = reset.preview(&server, &args).await.expect("preview");
         assert_eq!(preview.scope["old"], (10 * MB).to_string());
         assert_eq!(preview.scope["new"], baseline);
@@ -62,7 +60,7 @@ async fn an_empty_value_and_a_value_of_many_words_arrive_as_they_are() {
         let server = redis.server(way);
         let limits = "normal 1048576 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60";
         for (name, baseline) in [("save", ""), ("client-output-buffer-limit", limits)] {
-            let args = args(json!({"name": name, "baseline": baseline}));
+            let args = args(json!({"name": name, "value": baseline}));
             let saved = carry_out(action("reset_redis_setting"), &server, &args).await;
             let checks = action("reset_redis_setting").verify(&server, &args, &saved).await;
             assert_eq!(failing(&checks), [""; 0], "{way:?} {name}");
@@ -78,10 +76,10 @@ async fn a_limit_that_would_cost_keys_is_refused() {
     let mut grow = redis::cmd("SETRANGE");
     let () = grow.arg("big").arg(20 * MB).arg("x").query_async(&mut client).await.expect("grow");
     let (reset, server) = (action("reset_redis_setting"), redis.server(Way::Direct));
-    let lower = json!({"name": "maxmemory", "baseline": (15 * MB).to_string()});
+    let lower = json!({"name": "maxmemory", "value": (15 * MB).to_string()});
     let refused = refusal(reset, &server, lower).await;
     assert!(refused.contains("would evict keys"), "{refused}");
-    let fits = args(json!({"name": "maxmemory", "baseline": (40 * MB).to_string()}));
+    let fits = args(json!({"name": "maxmemory", "value": (40 * MB).to_string()}));
     reset.preview(&server, &fits).await.expect("there is room");
 }
 
@@ -93,7 +91,7 @@ async fn a_command_that_the_server_refuses_is_an_output_that_says_so() {
         let mut acl = redis::cmd("ACL");
         acl.arg("SETUSER").arg("default").arg("-config|set");
         let () = acl.query_async(&mut client).await.expect("acl");
-        let args = args(json!({"name": "maxmemory", "baseline": (50 * MB).to_string()}));
+        let args = args(json!({"name": "maxmemory", "value": (50 * MB).to_string()}));
         let (output, _) = run(action("reset_redis_setting"), &redis.server(way), &args).await;
         let output = output.expect("it ran");
         assert_eq!(output.exit_code, Some(1), "{way:?} {output:?}");
@@ -106,7 +104,7 @@ async fn a_password_reaches_the_server_but_no_command_line() {
     let redis = RedisServer::start(&["--maxmemory", "10mb"]).await;
     config_set(&redis, "requirepass", "s3cret word").await;
     let server = redis.server_with_password(Way::Inside, "s3cret word");
-    let args = args(json!({"name": "maxmemory", "baseline": (50 * MB).to_string()}));
+    let args = args(json!({"name": "maxmemory", "value": (50 * MB).to_string()}));
     let reset = action("reset_redis_setting");
     let preview = reset.preview(&server, &args).await.expect("preview");
     let saved = carry_out(reset, &server, &args).await;
