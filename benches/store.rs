@@ -224,8 +224,8 @@ const KINDS: &str =
     else 'connection-pressure' end";
 const SEVERITIES: &str =
     "case n % 4 when 0 then 'low' when 1 then 'medium' when 2 then 'high' else 'critical' end";
-/// All ended but 20, which are on 20 servers.
-const STATUS: &str = "case when n % 50000 = 0 then 'failed' else 'resolved' end";
+/// All ended but 19, which are on 19 servers.
+const STATUS: &str = "case when n % 50021 = 0 then 'failed' else 'resolved' end";
 
 /// Inserts the million, unless an earlier run did.
 async fn fill(kind: Kind, url: &str) {
@@ -233,8 +233,8 @@ async fn fill(kind: Kind, url: &str) {
     let names = "revision, source, team, notes, error_logs, metrics_snapshot, incident_type, remediation_mode,
          health_at_open, occurrences, number, id, fault_id, message, status, severity, affected_system,
          finding_kind, cause, first_bad_at, last_seen, created_at, updated_at, resolved_at, words, body";
-    let message = "'server-' || n % 100 || ' refuses writes, word' || n";
-    let words = "'refuses server word' || n || ' writes'";
+    let message = "'server-' || (n % 100) || ' refuses writes, word' || n";
+    let words = "'[\"refuses\", \"server\", \"word' || n || '\", \"writes\"]'";
     match kind {
         Kind::Sqlite => {
             let id = "printf('01900000-0000-7000-8000-%012x', n)";
@@ -242,8 +242,8 @@ async fn fill(kind: Kind, url: &str) {
             let sql = format!(
                 "with recursive numbers(n) as (select 1 union all select n + 1 from numbers where n < {INCIDENTS})
                  insert into incidents ({names})
-                 select {common}, n, {id}, {id}, {message}, {STATUS}, {SEVERITIES}, 'server-' || n % 100, {KINDS},
-                        'cause-' || n % 10, {at}, {at}, {at}, {at}, {at}, {words},
+                 select {common}, n, {id}, {id}, {message}, {STATUS}, {SEVERITIES}, 'server-' || (n % 100), {KINDS},
+                        'cause-' || (n % 10), {at}, {at}, {at}, {at}, {at}, {words},
                         replace(replace(replace($1, '987654321987', n), '@ID', {id}), '@STATUS', {STATUS})
                  from numbers where not exists (select 1 from incidents)"
             );
@@ -261,9 +261,9 @@ async fn fill(kind: Kind, url: &str) {
             let at = "to_timestamp(1700000000 + n)";
             let sql = format!(
                 "insert into incidents ({names})
-                 select {common}, n, {id}, {id}, {message}, {STATUS}, {SEVERITIES}, 'server-' || n % 100, {KINDS},
-                        'cause-' || n % 10, {at}, {at}, {at}, {at}, {at},
-                        array_to_tsvector(string_to_array({words}, ' ')),
+                 select {common}, n, {id}, {id}, {message}, {STATUS}, {SEVERITIES}, 'server-' || (n % 100), {KINDS},
+                        'cause-' || (n % 10), {at}, {at}, {at}, {at}, {at},
+                        ({words})::jsonb,
                         replace(replace(replace($1, '987654321987', n::text), '@ID', {id}::text), '@STATUS', {STATUS})::jsonb
                  from generate_series(1, {INCIDENTS}) n where not exists (select 1 from incidents)"
             );

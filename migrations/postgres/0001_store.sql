@@ -69,8 +69,8 @@ create table incidents (
     acknowledged_at timestamptz,
     resolved_at timestamptz,
     failure_reason text,
-    -- The words of message, cause and notes, for listings by text.
-    words tsvector not null,
+    -- The words of message, cause and notes; `incident_words` finds them.
+    words jsonb not null,
     -- The whole incident, as a restarted engine continues with it.
     body jsonb not null
 );
@@ -82,7 +82,28 @@ create index incidents_by_finding on incidents (finding_kind, number);
 create index incidents_by_cause on incidents (cause, number) where cause is not null;
 create index incidents_by_creation on incidents (created_at, number);
 create index incidents_by_end on incidents (resolved_at, number) where status = 'resolved';
-create index incidents_by_word on incidents using gin (words);
+
+-- One row per word of each incident: any word's incidents come in the order of numbers at once, which no
+-- full-text index gives.
+create table incident_words (
+    word text not null,
+    number bigint not null,
+    primary key (word, number)
+);
+create function note_incident_words() returns trigger language plpgsql as $$
+begin
+    if tg_op = 'UPDATE' then
+        delete from incident_words
+        where number = old.number and word in (select jsonb_array_elements_text(old.words));
+    end if;
+    insert into incident_words (word, number) select jsonb_array_elements_text(new.words), new.number;
+    return null;
+end $$;
+create trigger incidents_inserted after insert on incidents
+    for each row execute function note_incident_words();
+create trigger incidents_reworded after update on incidents
+    for each row when (old.words <> new.words or old.number <> new.number)
+    execute function note_incident_words();
 
 create table incident_status_history (
     id uuid primary key,

@@ -84,16 +84,21 @@ create index incidents_by_cause on incidents (cause, number) where cause is not 
 create index incidents_by_creation on incidents (created_at, number);
 create index incidents_by_end on incidents (resolved_at, number) where status = 'resolved';
 
-create virtual table incident_words using fts5 (
-    words, content = '', contentless_delete = 1, tokenize = 'unicode61 remove_diacritics 0'
-);
+-- One row per word of each incident: any word's incidents come in the order of numbers at once, which no
+-- full-text index gives.
+create table incident_words (
+    word text not null,
+    number integer not null,
+    primary key (word, number)
+) strict, without rowid;
 create trigger incidents_inserted after insert on incidents begin
-    insert into incident_words (rowid, words) values (new.number, new.words);
+    insert into incident_words (word, number) select value, new.number from json_each(new.words);
 end;
 create trigger incidents_reworded after update on incidents
 when old.words <> new.words or old.number <> new.number begin
-    delete from incident_words where rowid = old.number;
-    insert into incident_words (rowid, words) values (new.number, new.words);
+    delete from incident_words
+    where number = old.number and word in (select value from json_each(old.words));
+    insert into incident_words (word, number) select value, new.number from json_each(new.words);
 end;
 
 create table incident_status_history (

@@ -254,7 +254,7 @@ impl<D: Dialect> Store for Database<D> {
     }
 
     async fn incidents(&self, filter: &IncidentFilter) -> Result<Vec<IncidentLine>, StoreError> {
-        let Some(query) = filter::query::<D>(filter) else { return Ok(Vec::new()) };
+        let Some(query) = filter::query(filter) else { return Ok(Vec::new()) };
         self.read("list incidents", query, read::incident_line).await
     }
 

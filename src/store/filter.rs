@@ -1,13 +1,19 @@
 //! Listings of incidents that stay quick at any size: every narrowing field walks its own index in the order
 //! of numbers and stops at the limit.
 
-use super::sql::{Cell, Dialect, HavingWords, Sql};
+use super::sql::{Cell, Sql};
 use super::words;
 use crate::domain::finding::FindingKind;
 use crate::ports::store::IncidentFilter;
 
 /// More lines than anybody reads at once.
 const MOST_LINES: u32 = 10_000;
+
+/// Nobody types more.
+const MOST_WORDS: usize = 16;
+
+/// When an incident opened, so that no index on it is used: its number bounds are what narrows.
+const OPENED: &str = "coalesce(i.created_at, i.updated_at)";
 
 const COLUMNS: &str = "i.id, i.number, i.affected_system, i.finding_kind, i.cause, i.status, i.severity, \
                        i.message, i.created_at, i.resolved_at, i.occurrences";
@@ -16,23 +22,19 @@ const COLUMNS: &str = "i.id, i.number, i.affected_system, i.finding_kind, i.caus
 ///
 /// Values of one field are separate branches of a UNION ALL, because an index gives numbers in order for one
 /// value only.
-pub(super) fn query<D: Dialect>(filter: &IncidentFilter) -> Option<(Sql, Vec<Cell>)> {
+pub(super) fn query(filter: &IncidentFilter) -> Option<(Sql, Vec<Cell>)> {
     let mut cells = Vec::new();
     let mut bind = |cell: Cell| {
         cells.push(cell);
         cells.len()
     };
-    let mut shared = Vec::new();
-    let mut source =
-        HavingWords { tables: "incidents i", condition: String::new(), number: "i.number" };
-    if let Some(text) = &filter.text {
-        let words = words::of(text);
-        if !words.is_empty() {
-            source = D::having_words(bind(D::words_query(&words)));
-            shared.push(source.condition.clone());
-        }
-    }
-    let number = source.number;
+    let words = filter.text.as_deref().map(words::of).unwrap_or_default();
+    let (tables, number) = if words.is_empty() {
+        ("incidents i", "i.number")
+    } else {
+        ("incident_words w join incidents i on i.number = w.number", "w.number")
+    };
+    let mut shared = having_words(words, &mut bind);
     if let Some(target) = &filter.target {
         shared.push(format!("i.affected_system = ${}", bind(Cell::text(target))));
     }
@@ -41,11 +43,11 @@ pub(super) fn query<D: Dialect>(filter: &IncidentFilter) -> Option<(Sql, Vec<Cel
     }
     if let Some(after) = filter.created_after {
         let n = bind(Cell::time(after));
-        shared.push(format!("i.created_at >= ${n} and {number} >= {}", first_since(n)));
+        shared.push(format!("{OPENED} >= ${n} and {number} >= {}", first_since(n)));
     }
     if let Some(before) = filter.created_before {
         let n = bind(Cell::time(before));
-        shared.push(format!("i.created_at < ${n} and {number} <= {}", last_until(n)));
+        shared.push(format!("{OPENED} < ${n} and {number} <= {}", last_until(n)));
     }
     let limit = bind(Cell::count(filter.limit.min(MOST_LINES)));
     let fault_types = fault_types(filter.fault_type.as_deref(), &mut bind);
@@ -64,12 +66,29 @@ pub(super) fn query<D: Dialect>(filter: &IncidentFilter) -> Option<(Sql, Vec<Cel
             let condition = if conditions.is_empty() { "true".into() } else { conditions.join(" and ") };
             format!(
                 "select * from (select {COLUMNS} from {} where {condition} order by {number} desc limit ${limit}) as b",
-                source.tables
+                tables
             )
         })
         .collect();
     let sql = format!("{} order by number desc limit ${limit}", selects.join(" union all "));
     (filter.limit > 0).then_some((sql.into(), cells))
+}
+
+/// The incidents with all the words: a walk along the longest, likely the rarest, that looks up the others.
+fn having_words(mut words: Vec<String>, bind: &mut impl FnMut(Cell) -> usize) -> Vec<String> {
+    words.sort_by_key(|word| std::cmp::Reverse(word.len()));
+    let mut conditions = Vec::new();
+    for (place, word) in words.into_iter().take(MOST_WORDS).enumerate() {
+        let n = bind(Cell::text(word));
+        conditions.push(if place == 0 {
+            format!("w.word = ${n}")
+        } else {
+            format!(
+                "exists (select 1 from incident_words o where o.word = ${n} and o.number = w.number)"
+            )
+        });
+    }
+    conditions
 }
 
 /// Numbers are given in the order of opening, so a time is found as a number in one step and the walk in the

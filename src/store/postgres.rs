@@ -14,7 +14,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, Po
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::sql::{Cell, Columns, Dialect, HavingWords, Session, Sql};
+use super::sql::{Cell, Columns, Dialect, Session, Sql};
 use crate::domain::event::RawEvent;
 
 /// How long a reader waits for the pool before it asks the server itself.
@@ -111,26 +111,6 @@ impl Dialect for Pg {
         .await?;
         Ok(())
     }
-
-    fn parameter(n: usize, cell: &Cell) -> String {
-        match cell {
-            Cell::Words(_) => format!("array_to_tsvector(string_to_array(${n}, ' '))"),
-            _ => format!("${n}"),
-        }
-    }
-
-    fn having_words(n: usize) -> HavingWords {
-        HavingWords {
-            tables: "incidents i",
-            condition: format!("i.words @@ ${n}::tsquery"),
-            number: "i.number",
-        }
-    }
-
-    fn words_query(words: &[String]) -> Cell {
-        let quoted: Vec<_> = words.iter().map(|word| format!("'{word}'")).collect();
-        Cell::Text(Some(quoted.join(" & ")))
-    }
 }
 
 fn bound(sql: Sql, cells: Vec<Cell>) -> Query<'static, Postgres, PgArguments> {
@@ -141,7 +121,6 @@ fn bound(sql: Sql, cells: Vec<Cell>) -> Query<'static, Postgres, PgArguments> {
         Cell::Id(id) => query.bind(id),
         Cell::Json(value) => query.bind(value.map(Json)),
         Cell::Flag(flag) => query.bind(flag),
-        Cell::Words(words) => query.bind(words),
     })
 }
 

@@ -7,7 +7,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::sql::{Cell, Dialect, Sql};
+use super::sql::{Cell, Sql};
 use super::words;
 use crate::domain::execution::{Approval, Execution, StepRun};
 use crate::domain::health::Health;
@@ -24,11 +24,10 @@ pub(super) struct Record {
 
 impl Record {
     /// The statement that inserts or replaces it, and what to bind.
-    pub(super) fn upsert<D: Dialect>(self) -> (Sql, Vec<Cell>) {
+    pub(super) fn upsert(self) -> (Sql, Vec<Cell>) {
         let key = self.cells.first().map_or("", |(name, _)| *name);
         let names: Vec<_> = self.cells.iter().map(|(name, _)| *name).collect();
-        let values: Vec<_> =
-            self.cells.iter().enumerate().map(|(i, (_, cell))| D::parameter(i + 1, cell)).collect();
+        let values: Vec<_> = (1..=names.len()).map(|n| format!("${n}")).collect();
         let updates: Vec<_> =
             names.iter().skip(1).map(|name| format!("{name} = excluded.{name}")).collect();
         let sql = format!(
@@ -171,7 +170,7 @@ fn incident_record(incident: &Incident) -> Record {
             ("acknowledged_at", Cell::Time(incident.acknowledged_at)),
             ("resolved_at", Cell::Time(incident.resolved_at)),
             ("failure_reason", Cell::opt_text(incident.failure_reason.as_ref())),
-            ("words", Cell::Words(words::of_incident(incident))),
+            ("words", Cell::json(&words::of_incident(incident))),
             ("body", Cell::json(incident)),
         ],
     }

@@ -24,8 +24,6 @@ pub(super) enum Cell {
     Id(Option<Uuid>),
     Json(Option<Value>),
     Flag(bool),
-    /// Words for searching, separated by spaces.
-    Words(String),
 }
 
 impl Cell {
@@ -115,14 +113,6 @@ pub(super) trait Session: Send {
     async fn fetch(&mut self, sql: Sql, cells: Vec<Cell>) -> Result<Vec<Self::Row>, sqlx::Error>;
 }
 
-/// A query over `incidents i` by words.
-pub(super) struct HavingWords {
-    pub(super) tables: &'static str,
-    pub(super) condition: String,
-    /// The incident's number, by the name that the index on words is ordered by.
-    pub(super) number: &'static str,
-}
-
 /// What differs between the databases.
 #[async_trait]
 pub(super) trait Dialect: Send + Sync + 'static {
@@ -143,13 +133,4 @@ pub(super) trait Dialect: Send + Sync + 'static {
     async fn reader(&self) -> Result<PoolConnection<Self::Db>, sqlx::Error>;
 
     async fn insert_events(conn: &mut Self::Conn, events: &[RawEvent]) -> Result<(), sqlx::Error>;
-
-    /// How parameter `n` is written where a value of this kind is stored.
-    fn parameter(n: usize, cell: &Cell) -> String;
-
-    /// How incidents with all the words of parameter `n` are found.
-    fn having_words(n: usize) -> HavingWords;
-
-    /// The words as the parameter of [`Self::having_words`].
-    fn words_query(words: &[String]) -> Cell;
 }

@@ -15,7 +15,7 @@ use sqlx::sqlite::{
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Row as _, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
-use super::sql::{Cell, Columns, Dialect, HavingWords, Session, Sql, unreadable};
+use super::sql::{Cell, Columns, Dialect, Session, Sql, unreadable};
 use crate::domain::event::RawEvent;
 
 /// Events per statement: 9 parameters each, and SQLite takes 32,766.
@@ -88,23 +88,6 @@ impl Dialect for Lite {
         }
         Ok(())
     }
-
-    fn parameter(n: usize, _: &Cell) -> String {
-        format!("${n}")
-    }
-
-    fn having_words(n: usize) -> HavingWords {
-        HavingWords {
-            tables: "incident_words w cross join incidents i on i.number = w.rowid",
-            condition: format!("w.incident_words match ${n}"),
-            number: "w.rowid",
-        }
-    }
-
-    fn words_query(words: &[String]) -> Cell {
-        let quoted: Vec<_> = words.iter().map(|word| format!("\"{word}\"")).collect();
-        Cell::Text(Some(quoted.join(" ")))
-    }
 }
 
 fn bound(sql: Sql, cells: Vec<Cell>) -> Query<'static, Sqlite, SqliteArguments> {
@@ -115,7 +98,6 @@ fn bound(sql: Sql, cells: Vec<Cell>) -> Query<'static, Sqlite, SqliteArguments> 
         Cell::Id(id) => query.bind(id.map(|id| id.to_string())),
         Cell::Json(value) => query.bind(value.map(|value| value.to_string())),
         Cell::Flag(flag) => query.bind(flag),
-        Cell::Words(words) => query.bind(words),
     })
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::domain::incident::Incident;
 
-/// Beyond these a text is no longer read by anybody, and PostgreSQL's index has limits.
+/// Beyond these a text is no longer read by anybody.
 const MOST_WORDS: usize = 2_000;
 const LONGEST_WORD: usize = 64;
 
@@ -20,7 +20,7 @@ pub(super) fn of(text: &str) -> Vec<String> {
 }
 
 /// What an incident is found by: its message, its cause and its notes.
-pub(super) fn of_incident(incident: &Incident) -> String {
+pub(super) fn of_incident(incident: &Incident) -> Vec<String> {
     let mut text = incident.message.clone();
     if let Some(cause) = incident.cause() {
         text.push(' ');
@@ -30,7 +30,7 @@ pub(super) fn of_incident(incident: &Incident) -> String {
         text.push(' ');
         text.push_str(&note.text);
     }
-    of(&text).join(" ")
+    of(&text)
 }
 
 #[cfg(test)]

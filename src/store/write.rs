@@ -88,7 +88,7 @@ impl Append {
 
     async fn write_rows<D: Dialect>(&self, conn: &mut D::Conn) -> Result<(), sqlx::Error> {
         for row in &self.rows {
-            let (sql, cells) = record::of(row).upsert::<D>();
+            let (sql, cells) = record::of(row).upsert();
             conn.execute(sql, cells).await?;
         }
         Ok(())
