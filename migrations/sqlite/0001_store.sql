@@ -82,7 +82,7 @@ create index incidents_by_target on incidents (affected_system, number);
 create index incidents_by_finding on incidents (finding_kind, number);
 create index incidents_by_cause on incidents (cause, number) where cause is not null;
 create index incidents_by_creation on incidents (created_at, number);
-create index incidents_by_end on incidents (resolved_at, number) where status = 'resolved';
+create index incidents_by_end on incidents (status, resolved_at, number) where status = 'resolved';
 
 -- One row per word of each incident: any word's incidents come in the order of numbers at once, which no
 -- full-text index gives.

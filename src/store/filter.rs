@@ -65,8 +65,7 @@ pub(super) fn query(filter: &IncidentFilter) -> Option<(Sql, Vec<Cell>)> {
         .map(|conditions| {
             let condition = if conditions.is_empty() { "true".into() } else { conditions.join(" and ") };
             format!(
-                "select * from (select {COLUMNS} from {} where {condition} order by {number} desc limit ${limit}) as b",
-                tables
+                "select * from (select {COLUMNS} from {tables} where {condition} order by {number} desc limit ${limit}) as b"
             )
         })
         .collect();
