@@ -21,11 +21,13 @@ const IMPURE: [&str; 12] = [
     "SystemTime",
 ];
 
-/// Folders where each file is one kind and stands in the `ALL` of its `mod.rs`.
-const KINDS: [&str; 6] = ["actions", "faults", "detect", "diagnose", "inspect", "tui/screens"];
-
-/// Files in those folders that are no kind of their own but what several kinds share.
-const INFRASTRUCTURE: [&str; 1] = ["diagnose/facts.rs"];
+/// What a file must hold to be a kind, by folder; the rest of a folder serves the kinds.
+const KINDS: [(&str, &str); 4] = [
+    ("actions", "impl Action for "),
+    ("faults", "impl Fault for "),
+    ("detect", "fn judge("),
+    ("diagnose", ": Judge = "),
+];
 
 const LONGEST: usize = 700;
 
@@ -58,7 +60,7 @@ fn sources(folder: &str) -> Vec<Source> {
 
 impl Source {
     fn is_test(&self) -> bool {
-        let parts = ["tests.rs", "example.rs", "simulated.rs"];
+        let parts = ["tests.rs", "testing.rs", "example.rs", "simulated.rs"];
         parts.iter().any(|name| self.path.ends_with(name)) || self.path.contains("/tests/")
     }
 
@@ -117,13 +119,13 @@ fn unwraps(source: &Source) -> Vec<String> {
 }
 
 /// The kinds of a folder that its list forgot.
-fn forgotten(folder: &str, sources: &[Source]) -> Vec<String> {
+fn forgotten((folder, mark): (&str, &str), sources: &[Source]) -> Vec<String> {
     let prefix = format!("{folder}/");
     let list = sources.iter().find(|source| source.path == format!("{folder}/mod.rs"));
     let list = list.map_or("", |source| all_of(&source.text));
     let mut kinds: Vec<&str> = sources
         .iter()
-        .filter(|source| !source.is_test() && !INFRASTRUCTURE.contains(&source.path.as_str()))
+        .filter(|source| !source.lines_with(&[mark]).is_empty())
         .filter_map(|source| source.path.strip_prefix(&prefix))
         .map(|path| path.split('/').next().unwrap_or(path).trim_end_matches(".rs"))
         .filter(|kind| *kind != "mod" && *kind != "tests")
@@ -177,7 +179,7 @@ fn nothing_unwraps_outside_tests() {
 #[test]
 fn no_kind_is_forgotten_in_its_list() {
     let all = sources("src");
-    assert_none(&KINDS.iter().flat_map(|folder| forgotten(folder, &all)).collect::<Vec<_>>());
+    assert_none(&KINDS.iter().flat_map(|kind| forgotten(*kind, &all)).collect::<Vec<_>>());
 }
 
 fn source(path: &str, text: &str) -> Source {
@@ -202,10 +204,14 @@ fn each_rule_finds_what_it_is_for() {
 #[test]
 fn a_forgotten_kind_is_found() {
     let list = "mod leak;\npub const ALL: &[&dyn Fault] = &[&leak::Leak];\nfn other() {}\n";
-    let mut all = vec![source("faults/leak.rs", ""), source("faults/mod.rs", list)];
-    assert!(forgotten("faults", &all).is_empty());
-    all.push(source("faults/leak_more.rs", ""));
-    all.push(source("faults/other.rs", ""));
-    assert_eq!(forgotten("faults", &all).len(), 2);
-    assert!(forgotten("inspect", &all).is_empty());
+    let kind = ("faults", "impl Fault for ");
+    let fault = "impl Fault for Leak {}";
+    let mut all = vec![source("faults/leak.rs", fault), source("faults/mod.rs", list)];
+    assert!(forgotten(kind, &all).is_empty());
+    all.push(source("faults/words.rs", "fn words() {}"));
+    assert!(forgotten(kind, &all).is_empty(), "a file that is no fault needs no entry");
+    all.push(source("faults/leak_more.rs", fault));
+    all.push(source("faults/other.rs", fault));
+    assert_eq!(forgotten(kind, &all).len(), 2);
+    assert!(forgotten(("inspect", "impl Inspection for "), &all).is_empty());
 }

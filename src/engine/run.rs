@@ -91,7 +91,7 @@ pub async fn start(
         remediation: config.remediation,
         state_dir: config.state_dir.clone(),
         inject_ttl: config.inject_ttl,
-        holder: format!("{} (pid {})", config.operator, std::process::id()),
+        holder: format!("{} (pid {}, {:04x})", config.operator, std::process::id(), seed & 0xffff),
         seed,
     })
     .await

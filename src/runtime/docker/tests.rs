@@ -1,3 +1,5 @@
+//! How the Docker runtime spells, cuts and reconnects, without an engine.
+
 use super::*;
 
 fn unit() -> Unit {

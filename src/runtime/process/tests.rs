@@ -1,3 +1,5 @@
+//! Local processes for real: started, frozen, woken, killed, restarted.
+
 use std::collections::BTreeMap;
 
 use futures::StreamExt;

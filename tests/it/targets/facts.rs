@@ -90,7 +90,8 @@ async fn a_full_redis_is_described_with_its_leaking_prefix_and_its_writer() {
     assert_eq!((client.name.as_str(), client.cmd.as_str()), ("importer", "set"));
 
     let ids: Vec<_> = facts.evidence.iter().map(|evidence| evidence.id.as_str()).collect();
-    assert_eq!(ids, ["e1", "e2", "e3", "e4", "e5", "e6"]);
+    assert_eq!(ids, ["e1", "e2", "e3", "e4", "e5", "e6", "e7"]);
+    assert!(text(&facts, "baseline").contains("maxmemory=52428800"));
     assert!(text(&facts, "client's view").contains("write OOM command not allowed"));
     assert!(text(&facts, "redis-cli INFO").contains("noeviction"));
     assert!(
