@@ -318,17 +318,18 @@ fn storable_float(float: f64) -> Value {
     if float.abs() < HUGE.recip() {
         return Value::from(0);
     }
-    if float.fract() == 0.0 {
+    let cut = float.clamp(-HUGE, HUGE);
+    let short: f64 = format!("{cut:.14e}").parse().unwrap_or(cut);
+    if short.fract() == 0.0 {
         #[expect(clippy::cast_possible_truncation, reason = "whole, and in range by the guard")]
         #[expect(clippy::cast_sign_loss, reason = "positive by the guard")]
-        if (0.0..FITS_U64).contains(&float) {
-            return Value::from(float as u64);
-        } else if (-FITS_U64 / 2.0..0.0).contains(&float) {
-            return Value::from(float as i64);
+        if (0.0..FITS_U64).contains(&short) {
+            return Value::from(short as u64);
+        } else if (-FITS_U64 / 2.0..0.0).contains(&short) {
+            return Value::from(short as i64);
         }
     }
-    let cut = float.clamp(-HUGE, HUGE);
-    Value::from(format!("{cut:.14e}").parse().unwrap_or(cut))
+    Value::from(short)
 }
 
 #[cfg(test)]
