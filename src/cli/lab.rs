@@ -10,7 +10,7 @@ use super::print::or_dash;
 use super::{Done, NO};
 use crate::config::{dirs, url};
 use crate::domain::target::Engine;
-use crate::lab::{self, Lab};
+use crate::lab::{self, DoctorLine, Lab};
 
 /// Create and start the lab: redis-test, postgres-test and the store
 ///
@@ -97,8 +97,30 @@ pub(super) async fn down(context: &Context, args: &Down) -> Done {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Whether the records can be read and where they are.
+async fn store_line(context: &Context) -> DoctorLine {
+    let subject = "store".to_owned();
+    let looked = async {
+        let store = context.store().await?;
+        let head = store.head().await?;
+        anyhow::Ok(format!("{}, {} records", store.url(), head.seq))
+    };
+    match looked.await {
+        Ok(detail) => DoctorLine { subject, ok: Some(true), detail, remedy: None },
+        Err(error) => DoctorLine {
+            subject,
+            ok: Some(false),
+            detail: format!("{error:#}"),
+            remedy: Some(
+                "start it (`simctl up` for the lab's), or name another with --store".into(),
+            ),
+        },
+    }
+}
+
 pub(super) async fn doctor(context: &Context) -> Done {
-    let lines = lab::doctor(context.config()).await;
+    let mut lines = lab::doctor(context.config()).await;
+    lines.push(store_line(context).await);
     let print = context.print;
     if print.json {
         print.json(&lines)?;

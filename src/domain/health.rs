@@ -103,6 +103,11 @@ fn percent(value: f64) -> Option<u8> {
     (0..=100u8).find(|whole| f64::from(*whole) >= clamped)
 }
 
+/// Whether a score is the level before again; scores breathe a little with ordinary traffic.
+pub fn is_back_at(score: u8, level_before: u8) -> bool {
+    score >= level_before.saturating_sub(3)
+}
+
 /// Table bloat, `100·live/(live+dead)`, above a floor of dead tuples.
 pub fn bloat_score(live: u64, dead: u64, floor: u64) -> u8 {
     if dead < floor {

@@ -84,7 +84,8 @@ fn answer_check(name: &str, sample: &Sample, answer: &Answer) -> Check {
 
 fn health_check(health: Health, goal: &Goal) -> Check {
     let passed = health.score().map(|score| {
-        f64::from(score) > goal.above_score || goal.or_level.is_some_and(|level| score >= level)
+        f64::from(score) > goal.above_score
+            || goal.or_level.is_some_and(|level| health::is_back_at(score, level))
     });
     let wanted = goal.or_level.map_or(String::new(), |level| format!(" (or back at {level})"));
     Check {

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use redis::aio::MultiplexedConnection;
 use serde_json::json;
 
-use super::keys::{self, Fullness, VALUE_BYTES, grouped, megabytes};
+use super::keys::{self, Fullness, grouped, megabytes};
 use super::marks::{number, saved as entry, text};
 use super::{
     Class, Descriptor, Fault, FaultError, Grip, Param, Params, Progress, Saved, reach, words,
@@ -17,9 +17,11 @@ use crate::targets::Server;
 
 pub(super) struct MaxmemoryLowered;
 
-const WANTED_BYTES: u64 = 22 << 20;
-/// What one key of [`VALUE_BYTES`] takes in the server.
-const KEY_BYTES: u64 = 1_100;
+/// Some 20,000 small keys, little enough that the lab counts as healthy with them under its own limit.
+const WANTED_BYTES: u64 = 8 << 20;
+const VALUE_BYTES: usize = 250;
+/// What one such key takes in the server.
+const KEY_BYTES: u64 = 350;
 const MEGABYTES: &str = "megabytes";
 const ORIGINAL: &str = "maxmemory";
 const LOWERED: &str = "lowered_to";
@@ -38,9 +40,9 @@ static DESCRIPTOR: Descriptor = Descriptor {
     params: &[Param {
         name: MEGABYTES,
         about: "the limit to set, in megabytes",
-        default: 10,
+        default: 5,
         min: 3,
-        max: 18,
+        max: 6,
     }],
     undo: &[
         "CONFIG SET maxmemory back to the value it had, unless somebody did already",

@@ -203,7 +203,7 @@ async fn a_lowered_maxmemory_loses_no_key_and_comes_back() {
         .live(&spec, async || {
             let mut con = broken.redis().await;
             let limit: Vec<String> = ask(&mut con, "CONFIG GET maxmemory").await.unwrap();
-            assert_eq!(limit[1], (10 << 20).to_string());
+            assert_eq!(limit[1], (5 << 20).to_string());
             let keys: u64 = ask(&mut con, "DBSIZE").await.unwrap();
             assert!((18_000..=22_000).contains(&keys), "{keys}");
             assert_eq!(ask::<()>(&mut con, "SET a b").await.unwrap_err().code(), Some("OOM"));

@@ -87,8 +87,8 @@ impl<'a> Sessions<'a> {
 
     /// How full it is, in the words of a sentence.
     fn used_words(&self) -> String {
-        let usable = self.usable();
-        format!("{} of {usable} slots for applications are taken", self.used().min(usable as usize))
+        let all = self.pg.max_connections.saturating_sub(self.pg.reserved);
+        format!("{} of {all} slots for applications are taken", self.used())
     }
 }
 

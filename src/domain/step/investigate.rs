@@ -252,7 +252,9 @@ impl Turn<'_> {
         let Some(incident) = self.incident(id) else { return };
         let error = incident.executions.last().and_then(|e| e.error.clone());
         let mut reason = error.unwrap_or_else(|| "no remedy is left".into());
-        if !incident.tried.is_empty() {
+        // An investigation that found no remedy has named what was tried in its own words.
+        let agent_said = incident.executions.last().is_some_and(|e| e.proposal.is_none());
+        if !incident.tried.is_empty() && !agent_said {
             let tried: Vec<String> = incident.tried.iter().map(describe_tried).collect();
             reason = format!("{reason}; tried: {}", tried.join("; "));
         }

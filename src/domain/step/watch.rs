@@ -10,7 +10,7 @@ use crate::domain::effect::Effect;
 use crate::domain::event::EventBody;
 use crate::domain::execution::ExecutionState;
 use crate::domain::finding::{Finding, FindingKind, Verdict};
-use crate::domain::health::Health;
+use crate::domain::health::{self, Health};
 use crate::domain::ids::{IncidentId, TargetId};
 use crate::domain::incident::{Incident, IncidentType, RemediationMode, Status};
 use crate::domain::sample::{RuntimeEvent, RuntimeEventKind, Sample};
@@ -199,7 +199,7 @@ impl Turn<'_> {
             verdicts.iter().filter(of_family).all(|(_, verdict)| *verdict == Verdict::Absent);
         let Health::Score(score) = watch.health() else { return false };
         let good = f64::from(score) > watch.window.target.thresholds.resolve_above_score
-            || level_before.is_some_and(|level| score >= level);
+            || level_before.is_some_and(|level| health::is_back_at(score, level));
         absent && good && watch.client_is_content()
     }
 

@@ -83,7 +83,7 @@ async fn wrong_parameters_deadlines_and_kinds_are_refused() {
     };
     let param = |name: &str, value: Value| BTreeMap::from([(name.to_owned(), value)]);
     for (spec, words) in [
-        (changed(&|i| i.params = param("megabytes", json!(99))), "no whole number from 3 to 18"),
+        (changed(&|i| i.params = param("megabytes", json!(99))), "no whole number from 3 to 6"),
         (changed(&|i| i.params = param("sockets", json!(1))), "knows only: megabytes"),
         (changed(&|i| i.fault = "nonsense".into()), "there is no fault `nonsense`"),
         (changed(&|i| i.fault = "idle-leak".into()), "idle-leak is not for redis-test"),
