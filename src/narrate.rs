@@ -14,9 +14,12 @@ use crate::domain::incident::Incident;
 use crate::domain::injection::InjectionState;
 use crate::domain::proposal::Proposal;
 
-/// The line for an event; `None` for events that tell a reader nothing. `names` gives what people call an
-/// incident: its number with its severity (`INC-0042 critical`).
+/// The line for an event; `None` for events that tell a reader nothing, or nothing that a line of the agent's log
+/// does not tell. `names` gives what people call an incident: its number with its severity (`INC-0042 critical`).
 pub fn sentence(event: &Event, names: &dyn Fn(IncidentId) -> Option<String>) -> Option<String> {
+    if is_told_by_the_log(&event.body) {
+        return None;
+    }
     let (word, text) = words(event)?;
     let mut line = event.at.format("%H:%M:%S").to_string();
     let opened = match &event.body {
@@ -29,6 +32,22 @@ pub fn sentence(event: &Event, names: &dyn Fn(IncidentId) -> Option<String>) -> 
         let _ = write!(line, " {}", clean(&part));
     }
     Some(line.trim_end().to_owned())
+}
+
+/// The agent streams a line of its log beside each of these.
+fn is_told_by_the_log(body: &EventBody) -> bool {
+    match body {
+        EventBody::Diagnosed { .. }
+        | EventBody::Proposed { .. }
+        | EventBody::ActionStarted { .. }
+        | EventBody::ActionFinished { .. }
+        | EventBody::Verified { .. }
+        | EventBody::ExecutionEnded { .. } => true,
+        EventBody::Decided { approval, .. } => {
+            matches!(approval.decision, Decision::Approved { .. } | Decision::Denied { .. })
+        }
+        _ => false,
+    }
 }
 
 /// The event without its time and place: the kind of line it is, and what it says on one clean line.
@@ -172,13 +191,7 @@ fn execution(event: &Event) -> Option<(&'static str, String)> {
             ("thinking", format!("{agent} investigates revision {revision}"))
         }
         EventBody::Phase { line, .. } => (line.phase.as_str(), phase(line)),
-        EventBody::Diagnosed { diagnosis, .. } => {
-            let cause = diagnosis.leading().map_or_else(
-                || "no cause confirmed".to_owned(),
-                |judged| format!("{} {}", judged.cause, judged.grade),
-            );
-            ("diagnosis", joined(&cause, &diagnosis.summary))
-        }
+        EventBody::Diagnosed { diagnosis, .. } => ("diagnosis", diagnosis.summary.clone()),
         EventBody::Proposed { proposal, .. } => ("proposal", proposed(proposal)),
         EventBody::Decided { approval, .. } => decided(approval),
         EventBody::DecisionRefused { reason } => ("refused", format!("{}: {reason}", event.actor)),
@@ -203,10 +216,12 @@ fn phase(line: &PhaseLine) -> String {
     if !line.text.is_empty() {
         parts.push(line.text.clone());
     }
-    if let Some(command) = line.command.as_ref().filter(|command| **command != line.text) {
+    // A question carries its command in its text already.
+    if let Some(command) = line.command.as_ref().filter(|command| !line.text.starts_with(*command))
+    {
         parts.push(command.clone());
     }
-    parts.extend(line.output.as_ref().map(output));
+    parts.extend(line.output.as_ref().filter(|output| output.exit_code.is_some()).map(output));
     parts.extend(line.health.map(|health| format!("health {health}")));
     parts.join(", ")
 }

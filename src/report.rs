@@ -157,10 +157,9 @@ fn cause(doc: &mut Doc, diagnosis: Option<&Diagnosis>) {
         doc.line("No diagnosis was made.");
         return;
     };
-    doc.line(inline(&diagnosis.summary));
     match diagnosis.leading() {
         Some(judged) => judgement(doc, diagnosis, judged),
-        None => doc.line("\nNo cause was better than inconclusive."),
+        None => doc.line(inline(&diagnosis.summary)),
     }
     let rest: Vec<&JudgedCause> = {
         let leading = diagnosis.leading().map(|judged| &judged.cause);
@@ -260,9 +259,20 @@ fn ran(doc: &mut Doc, step: &StepRun) {
     for (name, text) in [("stdout", &output.stdout), ("stderr", &output.stderr)] {
         if !text.is_empty() {
             doc.line(format_args!("\n{name}:"));
-            doc.code(text);
+            doc.code(&head(text));
         }
     }
+}
+
+/// The first lines; the store keeps all of them.
+fn head(text: &str) -> String {
+    const SHOWN: usize = 12;
+    let more = text.lines().count().saturating_sub(SHOWN);
+    if more <= 1 {
+        return text.to_owned();
+    }
+    let shown: Vec<&str> = text.lines().take(SHOWN).collect();
+    format!("{}\n… {more} more lines", shown.join("\n"))
 }
 
 fn verified(doc: &mut Doc, verification: &Verification) {

@@ -77,8 +77,18 @@ fn row(line: &ActionLine) -> Vec<String> {
         or_dash(line.exit_code),
         or_dash(line.duration_ms.map(duration)),
         format!("{} → {}", or_dash(line.health_before), or_dash(line.health_after)),
-        line.command.clone(),
+        shortened(&line.command),
     ]
+}
+
+/// The first line of a command, cut; `--json` and the report have all of it.
+fn shortened(command: &str) -> String {
+    const SHOWN: usize = 80;
+    let first = command.lines().next().unwrap_or_default();
+    if command.lines().count() == 1 && first.chars().count() <= SHOWN {
+        return first.to_owned();
+    }
+    first.chars().take(SHOWN).chain(['…']).collect()
 }
 
 pub(super) async fn report(context: &Context, args: &Report) -> Done {

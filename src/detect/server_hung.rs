@@ -29,7 +29,8 @@ pub(super) fn judge(window: &Window, now: DateTime<Utc>) -> Verdict {
     if is_answered_since(window, trouble.since()) {
         return Verdict::Inconclusive("one connection is answered and the other is not");
     }
-    let event = trouble.event.map(|event| format!(" ({})", event.detail)).unwrap_or_default();
+    let said = trouble.event.map(|event| event.detail.as_str()).filter(|detail| !detail.is_empty());
+    let event = said.map(|detail| format!(" ({detail})")).unwrap_or_default();
     let complaint = words::complaint(trouble.newest());
     Verdict::Present(Finding {
         kind: FindingKind::ServerHung,

@@ -112,7 +112,7 @@ impl Turn<'_> {
         let run = StepRun {
             id: self.ids.next(self.now),
             action: plan.action.clone(),
-            command: command.clone(),
+            command,
             started_at: self.now,
             health_before: self.world.health(&target),
             undo_data: prepared.undo_data,
@@ -120,7 +120,7 @@ impl Turn<'_> {
         };
         self.emit_on(id, actor::AGENT, EventBody::ActionStarted { execution, run });
         let text = format!("action {}/{total}  {}", step + 1, plan.action);
-        let line = PhaseLine { command: Some(command), ..PhaseLine::say(Phase::Executing, text) };
+        let line = PhaseLine::say(Phase::Executing, text);
         self.emit_on(id, actor::AGENT, EventBody::Phase { execution, line });
         self.work_began(execution);
         let plan = Box::new(plan);
@@ -225,13 +225,8 @@ impl Turn<'_> {
         let took = (self.now - incident.opened_at).num_milliseconds() as f64 / 1_000.0;
         let before = incident.health_at_open;
         let tried = tried(incident, "worked");
-        let line = PhaseLine {
-            health: Some(health),
-            ..PhaseLine::say(
-                Phase::Complete,
-                format!("resolved in {took:.1} s, health {before} → {health}"),
-            )
-        };
+        let text = format!("resolved in {took:.1} s, health {before} → {health}");
+        let line = PhaseLine::say(Phase::Complete, text);
         self.emit_on(id, actor::AGENT, EventBody::Phase { execution, line });
         self.end_execution(id, execution, ExecutionState::Completed, None, tried);
         let reason = "the fix is proven".to_owned();
@@ -338,13 +333,13 @@ fn tried(incident: &Incident, outcome: &str) -> Option<Tried> {
     Some(Tried { cause: draft.cause.clone(), actions, outcome: outcome.to_owned() })
 }
 
+/// A result with an exit code speaks for itself; without one it says what else is known.
 fn result_text(ok: bool, output: &Output) -> String {
-    let exit = match output.exit_code {
-        Some(code) => format!("exit {code}"),
-        None if ok => "done".into(),
-        None => "no exit code".into(),
-    };
-    format!("{exit}  {} ms", output.duration_ms)
+    match output.exit_code {
+        Some(_) => String::new(),
+        None if ok => format!("done in {} ms", output.duration_ms),
+        None => format!("not done: {}", output.stderr),
+    }
 }
 
 fn proof_text(verification: &Verification) -> String {
