@@ -250,7 +250,7 @@ mod tests {
         };
         let target = TargetId::of("redis-test");
         let print = fingerprint(incident, 1, &target, &draft, "v1");
-        assert_eq!(print, fingerprint(incident, 1, &target, &draft.clone(), "v1"));
+        assert_eq!(print, fingerprint(incident, 1, &target, &draft, "v1"));
         let changed = |change: &dyn Fn(&mut Draft)| {
             let mut draft = draft.clone();
             change(&mut draft);

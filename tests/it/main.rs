@@ -1,4 +1,6 @@
 //! The integration tests: one binary, so that they link once.
+#![expect(clippy::unwrap_used, reason = "a test may stop where it stands, in its helpers too")]
+#![expect(clippy::disallowed_methods, reason = "tests measure and wait with the real clock")]
 
 mod actions;
 mod cli;

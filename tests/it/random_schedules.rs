@@ -134,7 +134,10 @@ impl Sim {
             21 => self.order_on_any(|incident| Command::Retry { incident }),
             22 => self.order_on_any(|incident| Command::Note { incident, text: "seen".into() }),
             23 => {
-                self.order_on_any(|incident| Command::Resolve { incident, reason: "enough".into() })
+                self.order_on_any(|incident| Command::Resolve {
+                    incident,
+                    reason: "enough".into(),
+                });
             }
             _ => {}
         }
@@ -149,7 +152,11 @@ impl Sim {
         let typed = self.rng.random_bool(0.8).then(|| "redis-test".to_owned());
         match self.rng.random_range(0..10u32) {
             0 => {
-                self.order(Command::Approve { incident, fingerprint: "000000000000".into(), typed })
+                self.order(Command::Approve {
+                    incident,
+                    fingerprint: "000000000000".into(),
+                    typed,
+                });
             }
             1 => self.order(Command::Reject { incident, fingerprint: None, reason: "no".into() }),
             _ => self.order(Command::Approve { incident, fingerprint, typed }),
@@ -226,7 +233,7 @@ impl Sim {
             | Effect::Adopt { .. }
             | Effect::Report { .. } => {}
             Effect::Cancel { execution } => {
-                self.pending.retain(|(_, of, _)| *of != Some(execution))
+                self.pending.retain(|(_, of, _)| *of != Some(execution));
             }
             Effect::Investigate { incident, execution, .. } => {
                 let (id, revision) = (incident.id, incident.revision);

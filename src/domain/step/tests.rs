@@ -178,12 +178,13 @@ impl Story {
     fn statuses(&self) -> Vec<&'static str> {
         let mut all = vec!["triage"];
         for event in &self.log {
-            match &event.body {
-                EventBody::StatusChanged { to, .. } => all.push(to.as_str()),
-                EventBody::IncidentResolved { .. } => all.push("resolved"),
-                EventBody::IncidentFailed { .. } => all.push("failed"),
-                _ => {}
+            if let EventBody::StatusChanged { to, .. } = &event.body {
+                all.push(to.as_str());
             }
+            let ends = [("incident_resolved", "resolved"), ("incident_failed", "failed")];
+            all.extend(
+                ends.iter().filter(|(kind, _)| *kind == event.body.kind()).map(|(_, word)| *word),
+            );
         }
         all
     }
@@ -298,7 +299,8 @@ fn the_whole_path_from_finding_to_resolved() {
 
 #[test]
 fn an_approval_is_refused_with_the_reason() {
-    let cases: &[(&str, &dyn Fn(&mut Story) -> Result<Accepted, String>, &str)] = &[
+    type Try<'a> = &'a dyn Fn(&mut Story) -> Result<Accepted, String>;
+    let cases: &[(&str, Try<'_>, &str)] = &[
         ("wrong fingerprint", &|s| s.approve("000000", Some("redis-test")), "names no proposal"),
         (
             "too short",
