@@ -42,6 +42,7 @@ fn is_told_by_the_log(body: &EventBody) -> bool {
         | EventBody::ActionStarted { .. }
         | EventBody::ActionFinished { .. }
         | EventBody::Verified { .. }
+        | EventBody::RolledBack { .. }
         | EventBody::ExecutionEnded { .. } => true,
         EventBody::Decided { approval, .. } => {
             matches!(approval.decision, Decision::Approved { .. } | Decision::Denied { .. })
@@ -179,7 +180,7 @@ fn incident(event: &Event) -> Option<(&'static str, String)> {
         EventBody::IncidentResolved { health, reason } => {
             ("resolved", format!("health {health}: {reason}"))
         }
-        EventBody::IncidentFailed { reason } => ("failed", format!("needs a person: {reason}")),
+        EventBody::IncidentFailed { reason } => ("failed", reason.clone()),
         _ => return None,
     })
 }

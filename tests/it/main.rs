@@ -7,5 +7,6 @@ mod cli;
 mod faults;
 mod lab;
 mod random_schedules;
+mod scenarios;
 mod store;
 mod targets;

@@ -26,43 +26,36 @@ use simctl::domain::world::World;
 
 /// Seeds that once failed.
 const ALWAYS: &[u64] = &[];
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 24;
+/// What the schedules must reach between them, or they prove little.
+const REACHED: [&str; 12] = [
+    "incident_opened",
+    "incident_resolved",
+    "incident_failed",
+    "proposed",
+    "decided",
+    "decision_refused",
+    "action_started",
+    "action_finished",
+    "verified",
+    "rolled_back",
+    "injection_started",
+    "injection_moved",
+];
 const TURN: TimeDelta = TimeDelta::milliseconds(250);
 
 #[test]
 fn the_invariants_hold_on_every_schedule() {
+    let mut seen: BTreeMap<&'static str, u32> = BTreeMap::new();
     for seed in ALWAYS.iter().copied().chain(0..SEEDS) {
         let mut sim = Sim::new(seed);
         sim.run(1_200);
         sim.faults_stop_and_everything_ends();
-        assert!(!sim.log.is_empty(), "seed {seed}: nothing ever happened");
-    }
-}
-
-#[test]
-fn the_schedules_reach_what_they_are_meant_to_reach() {
-    let mut seen: BTreeMap<&'static str, u32> = BTreeMap::new();
-    for seed in 0..SEEDS {
-        let mut sim = Sim::new(seed);
-        sim.run(1_200);
         for event in &sim.log {
             *seen.entry(event.body.kind()).or_default() += 1;
         }
     }
-    for kind in [
-        "incident_opened",
-        "incident_resolved",
-        "incident_failed",
-        "proposed",
-        "decided",
-        "decision_refused",
-        "action_started",
-        "action_finished",
-        "verified",
-        "rolled_back",
-        "injection_started",
-        "injection_moved",
-    ] {
+    for kind in REACHED {
         assert!(seen.contains_key(kind), "no schedule reached {kind}: {seen:?}");
     }
 }

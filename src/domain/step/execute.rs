@@ -286,13 +286,12 @@ impl Turn<'_> {
             actor::AGENT,
             EventBody::Phase { execution, line: PhaseLine::say(phase, detail) },
         );
-        let verification = self
+        let proof = self
             .incident(id)
             .and_then(Incident::active_execution)
-            .and_then(|e| e.verification.as_ref());
-        let reason = verification
-            .and_then(Verification::failure)
-            .unwrap_or_else(|| "the action failed".into());
+            .and_then(|active| active.verification.as_ref());
+        let failure = proof.and_then(Verification::failure);
+        let reason = failure.map_or("the action failed".into(), |why| format!("not proven: {why}"));
         self.go_on(id, execution, reason);
     }
 

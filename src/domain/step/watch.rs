@@ -9,7 +9,7 @@ use crate::detect;
 use crate::domain::effect::Effect;
 use crate::domain::event::EventBody;
 use crate::domain::execution::ExecutionState;
-use crate::domain::finding::{Finding, FindingKind, Verdict};
+use crate::domain::finding::{Family, Finding, FindingKind, Verdict};
 use crate::domain::health::{self, Health};
 use crate::domain::ids::{IncidentId, TargetId};
 use crate::domain::incident::{Incident, IncidentType, RemediationMode, Status};
@@ -84,7 +84,7 @@ impl Turn<'_> {
     fn present(&mut self, target: &TargetId, finding: &Finding) {
         let Some(incident) = self.world.ledger.open_in_family(target, finding.kind) else {
             // What an action does on its way (a restart cuts everybody off) is judged by its verification.
-            if self.world.ledger.acting_on(target).is_none() {
+            if self.world.ledger.acting_on(target).is_none() && !self.is_away(target) {
                 self.open(target, finding.clone());
             }
             return;
@@ -103,6 +103,13 @@ impl Turn<'_> {
                 EventBody::IncidentRecurred { finding: finding.clone() },
             );
         }
+    }
+
+    /// Whether the server is known to be gone or silent: what else seems wrong on its way back is no news until
+    /// that incident has ended.
+    fn is_away(&self, target: &TargetId) -> bool {
+        let open = self.world.ledger.open_on(target);
+        open.iter().any(|incident| incident.finding.family() == Family::Availability)
     }
 
     fn open(&mut self, target: &TargetId, finding: Finding) {
