@@ -88,7 +88,7 @@ impl<'a> Stage<'a> {
         self.deliver();
         for target in [REDIS, POSTGRES] {
             self.probe(target, Origin::Held);
-            if self.turns % 4 == 0 {
+            if self.turns.is_multiple_of(4) {
                 self.probe(target, Origin::Fresh);
             }
         }
