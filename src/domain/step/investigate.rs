@@ -7,7 +7,7 @@ use crate::domain::execution::{Approval, Decision, ExecutionState, Phase, PhaseL
 use crate::domain::ids::{ActionId, ApprovalId, ExecutionId, IncidentId, ProposalId, TargetId};
 use crate::domain::incident::{Incident, RemediationMode, Status, Tried};
 use crate::domain::policy::{Demand, Ruling};
-use crate::domain::proposal::{Draft, Proposal, fingerprint};
+use crate::domain::proposal::{Draft, Proposal, Risk, fingerprint};
 use crate::domain::sample::Origin;
 
 /// An investigation may start over this often (escalations, changed previews) before a person is asked.
@@ -136,7 +136,7 @@ impl Turn<'_> {
         let (target, mode) = (incident.target.clone(), incident.remediation);
         let Some(known) = self.world.target(&target) else { return };
         let ruling = for_mode(self.world.policy.rule_on(known, &draft.steps), mode);
-        let ruling = self.unless_cooling(ruling, &target, &draft);
+        let ruling = self.unless_held_back(ruling, &target, &draft);
         let print = fingerprint(id, revision, &target, &draft, &self.world.policy.version);
         let proposal = Proposal {
             id: ProposalId(self.ids.next(self.now)),
@@ -176,20 +176,28 @@ impl Turn<'_> {
         }
     }
 
-    /// What ran a moment ago does not run again by itself.
-    fn unless_cooling(&self, ruling: Ruling, target: &TargetId, draft: &Draft) -> Ruling {
+    /// What the policy calls automatic waits for a person all the same where a loop or a clash threatens.
+    fn unless_held_back(&self, ruling: Ruling, target: &TargetId, draft: &Draft) -> Ruling {
         if ruling.demand != Demand::Automatic {
             return ruling;
         }
-        let (ledger, limits) = (&self.world.ledger, &self.world.limits);
-        let cooling =
-            draft.steps.iter().find_map(|s| ledger.cooling(target, &s.action, limits, self.now));
-        match cooling {
+        match self.why_held_back(target, draft) {
             Some(reason) => {
                 Ruling { demand: Demand::Approval, rule: format!("{}, but {reason}", ruling.rule) }
             }
             None => ruling,
         }
+    }
+
+    fn why_held_back(&self, target: &TargetId, draft: &Draft) -> Option<String> {
+        let (ledger, limits) = (&self.world.ledger, &self.world.limits);
+        if let Some((busy, _)) = ledger.acting_on(target) {
+            return Some(format!("an action for {} still runs on {target}", busy.name()));
+        }
+        if self.world.store_is_away && draft.risk() >= Risk::High {
+            return Some("the store is away".into());
+        }
+        draft.steps.iter().find_map(|step| ledger.cooling(target, &step.action, limits, self.now))
     }
 
     /// The futility guard: what was used up, by incident and by target.
