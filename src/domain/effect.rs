@@ -260,6 +260,10 @@ pub enum Effect {
     Revert {
         injection: Box<Injection>,
     },
+    /// Remove what the watchdog wrote about an injection: its end is on record.
+    Forget {
+        injection: InjectionId,
+    },
 }
 
 /// A step that ran, with what it saved: enough to verify it or take it back.

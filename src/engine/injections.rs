@@ -1,17 +1,21 @@
 //! The engine's side of an injection: starts the detached watchdog, passes on what it says, ends it.
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use futures::FutureExt;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use super::clock::now;
 use crate::domain::effect::Input;
 use crate::domain::ids::InjectionId;
 use crate::domain::injection::{Injection, InjectionState};
 use crate::faults::FaultError;
-use crate::faults::watchdog::{self, Report, Spec};
+use crate::faults::watchdog::{self, Journal, Report, Spec};
 use crate::targets::Server;
 
 /// An adopted injection, or one whose watchdog went silent, is looked at this often.
@@ -21,64 +25,94 @@ const AGAIN: Duration = Duration::from_secs(5);
 
 type Results = mpsc::UnboundedSender<Input>;
 
+/// Where injections are written down, who is told, and whether the engine ends.
+#[derive(Clone)]
+pub(super) struct Desk {
+    pub(super) state_dir: PathBuf,
+    pub(super) results: Results,
+    pub(super) stop: CancellationToken,
+}
+
 /// Starts the watchdog and follows it to its end.
-pub(super) async fn inject(
-    injection: Injection,
-    server: Server,
-    state_dir: PathBuf,
-    results: Results,
-) {
+pub(super) async fn inject(injection: Injection, server: Server, desk: Desk) {
+    let following = follow(injection.clone(), server, desk.clone());
+    if AssertUnwindSafe(following).catch_unwind().await.is_err() {
+        tracing::error!(injection = injection.name(), "following it failed; its journal knows");
+        adopt(injection, desk).await;
+    }
+}
+
+async fn follow(injection: Injection, server: Server, desk: Desk) {
+    let Desk { state_dir, results, .. } = &desk;
     let id = injection.id;
     let started = async {
-        let spec = Spec::prepare(injection.clone(), &server, &state_dir).await?;
+        let spec = Spec::prepare(injection.clone(), &server, state_dir).await?;
         watchdog::spawn(&spec).await
     };
     let mut running = match started.await {
         Ok(running) => running,
         Err(error) => {
-            return moved(&results, id, InjectionState::DidNotTake { reason: error.in_words() });
+            return moved(results, id, InjectionState::DidNotTake { reason: error.in_words() });
         }
     };
     while let Some(report) = running.next().await {
         let last = report.is_last();
         if let Some(state) = state_after(report) {
-            moved(&results, id, state);
+            moved(results, id, state);
         }
         if last {
-            watchdog::forget(&state_dir, id);
             return;
         }
     }
     // The watchdog is gone without its last word; its journal knows.
-    adopt(injection, state_dir, results).await;
+    adopt(injection, desk).await;
 }
 
 /// Follows an injection whose watchdog somebody else started, by its journal.
-pub(super) async fn adopt(injection: Injection, state_dir: PathBuf, results: Results) {
-    while is_watched(&state_dir, injection.id) {
+pub(super) async fn adopt(injection: Injection, desk: Desk) {
+    let mut told = injection.state.clone();
+    while let Some(journal) = watched(&desk, injection.id) {
+        let state = journal.injection.state;
+        if matches!(state, InjectionState::Active { .. }) && state != told {
+            told = state.clone();
+            moved(&desk.results, injection.id, state);
+        }
         sleep(LOOK).await;
     }
-    revert(injection, state_dir, results).await;
+    revert(injection, desk).await;
 }
 
-fn is_watched(state_dir: &Path, id: InjectionId) -> bool {
-    watchdog::live(state_dir)
-        .iter()
-        .any(|journal| journal.injection.id == id && journal.watchdog.is_alive())
+/// The journal of an injection whose watchdog lives.
+fn watched(desk: &Desk, id: InjectionId) -> Option<Journal> {
+    let live = watchdog::live(&desk.state_dir);
+    live.into_iter().find(|journal| journal.injection.id == id && journal.watchdog.is_alive())
 }
 
-/// Ends an injection: through its watchdog, or in its place when it is dead.
-pub(super) async fn revert(injection: Injection, state_dir: PathBuf, results: Results) {
+/// Ends an injection: through its watchdog, or in its place when it is dead. An engine that ends leaves what it
+/// could not revert to the watchdog and to the next start.
+pub(super) async fn revert(injection: Injection, desk: Desk) {
     loop {
-        match watchdog::revert_now(&state_dir, injection.id).await {
-            Ok(state) => {
-                moved(&results, injection.id, state);
-                watchdog::forget(&state_dir, injection.id);
-                return;
-            }
+        match watchdog::revert_now(&desk.state_dir, injection.id).await {
+            Ok(state) => return moved(&desk.results, injection.id, state),
             Err(error) => report_failure(&injection, &error),
         }
-        sleep(AGAIN).await;
+        tokio::select! {
+            () = desk.stop.cancelled() => return,
+            () = sleep(AGAIN) => {}
+        }
+    }
+}
+
+/// Reverts what a dead watchdog left that no record tells of, such as one that was recorded in another store.
+/// `known` are those the engine looks after itself.
+pub(super) async fn sweep(state_dir: PathBuf, known: BTreeSet<InjectionId>) {
+    for swept in watchdog::sweep_except(&state_dir, &known).await {
+        match swept.ended {
+            Ok(injection) => watchdog::forget(&state_dir, injection.id),
+            Err(reason) => {
+                tracing::error!(injection = swept.name, reason, "a leftover was not reverted");
+            }
+        }
     }
 }
 

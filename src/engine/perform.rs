@@ -1,26 +1,32 @@
 //! Does what a decision asked for, each piece of work in a task of its own, and sends back what came of it.
 
+use std::any::Any;
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::injections;
+use super::injections::{self, Desk};
 use super::pollers::Watched;
 use super::tasks::Tasks;
 use super::verify;
 use crate::actions::{self, Action, ActionError};
 use crate::agent;
-use crate::domain::effect::{Effect, Goal, Input, Known, Prepared, RanStep};
-use crate::domain::execution::{Output, PhaseLine};
+use crate::domain::diagnosis::Diagnosis;
+use crate::domain::effect::{Effect, Goal, Input, Investigation, Known, Prepared, RanStep};
+use crate::domain::execution::{Check, Output, PhaseLine, Verification};
 use crate::domain::health::{self, Health};
 use crate::domain::ids::{ExecutionId, IncidentId, TargetId};
 use crate::domain::incident::Incident;
+use crate::domain::injection::{Injection, InjectionState};
 use crate::domain::proposal::ProposedStep;
+use crate::faults::watchdog;
 use crate::ports::store::Store;
 use crate::report;
 
@@ -92,42 +98,32 @@ impl Performer {
                 self.investigate(*incident, execution, known);
             }
             Effect::Recheck { incident, execution, target, step, plan, identity } => {
-                self.recheck(incident, execution, &target, step, *plan, identity);
+                self.recheck((incident, execution, &target), step, *plan, identity);
             }
             Effect::Run { incident, execution, target, step, plan } => {
-                self.run(incident, execution, &target, step, *plan);
+                self.run((incident, execution, &target), step, *plan);
             }
             Effect::Verify { incident, execution, target, steps, goal } => {
-                self.verify(incident, execution, &target, steps, goal);
+                self.verify((incident, execution, &target), steps, goal);
             }
             Effect::Undo { incident, execution, target, steps } => {
-                self.undo(incident, execution, &target, steps);
+                self.undo((incident, execution, &target), steps);
             }
             Effect::Cancel { execution } => {
                 if let Some(token) = self.running.remove(&execution) {
                     token.cancel();
                 }
             }
-            Effect::Inject { injection } => {
-                let Some(one) = self.watched.get(&injection.target).cloned() else { return };
-                let work = injections::inject(
-                    *injection,
-                    one.server,
-                    self.state_dir.clone(),
-                    self.results.clone(),
-                );
-                self.tasks.spawn("inject", work);
-            }
+            Effect::Inject { injection } => self.inject(*injection),
             Effect::Adopt { injection } => {
-                let work =
-                    injections::adopt(*injection, self.state_dir.clone(), self.results.clone());
+                let work = injections::adopt(*injection, self.desk());
                 self.tasks.spawn("adopt injection", work);
             }
             Effect::Revert { injection } => {
-                let work =
-                    injections::revert(*injection, self.state_dir.clone(), self.results.clone());
+                let work = injections::revert(*injection, self.desk());
                 self.tasks.spawn_to_end("revert", work);
             }
+            Effect::Forget { injection } => watchdog::forget(&self.state_dir, injection),
             Effect::Report { incident, number } => {
                 let work =
                     write_report((incident, number), Arc::clone(&self.store), self.results.clone());
@@ -136,66 +132,93 @@ impl Performer {
         }
     }
 
-    fn work(&mut self, incident: IncidentId, execution: ExecutionId) -> (Work, CancellationToken) {
-        let token = CancellationToken::new();
-        self.running.insert(execution, token.clone());
-        (Work { incident, execution, results: self.results.clone() }, token)
+    fn desk(&self) -> Desk {
+        Desk {
+            state_dir: self.state_dir.clone(),
+            results: self.results.clone(),
+            stop: self.tasks.stop_token(),
+        }
     }
 
-    /// Runs a piece of work that may be cancelled with its execution.
-    fn spawn(
+    fn inject(&mut self, injection: Injection) {
+        let desk = self.desk();
+        let Some(one) = self.watched.get(&injection.target).cloned() else {
+            let state = InjectionState::DidNotTake { reason: unwatched(&injection.target) };
+            let _ = desk.results.send(Input::InjectionMoved { injection: injection.id, state });
+            return;
+        };
+        self.tasks.spawn("inject", injections::inject(injection, one.server, desk));
+    }
+
+    /// Starts a piece of work that may be cancelled with its execution. Unless it is, its end is always told:
+    /// what it came to, or by `failed` why it came to nothing, so that nobody waits for it in vain.
+    fn start<T>(
         &mut self,
         name: &'static str,
-        token: CancellationToken,
-        task: impl Future<Output = ()> + Send + 'static,
-    ) {
+        (incident, execution, target): (IncidentId, ExecutionId, &TargetId),
+        failed: impl FnOnce(String) -> Input + Send + 'static,
+        task: impl FnOnce(Watched, Work) -> T,
+    ) where
+        T: Future<Output = Input> + Send + 'static,
+    {
+        let work = Work { incident, execution, results: self.results.clone() };
+        let Some(one) = self.watched.get(target).cloned() else {
+            return work.done(failed(unwatched(target)));
+        };
+        let token = CancellationToken::new();
+        self.running.insert(execution, token.clone());
+        let task = AssertUnwindSafe(task(one, work.clone())).catch_unwind();
         self.tasks.spawn(name, async move {
             tokio::select! {
                 () = token.cancelled() => {}
-                () = task => {}
+                ended = task => work.done(ended.unwrap_or_else(|panic| {
+                    let reason = format!("{name} broke off, a defect of simctl: {}", words_of(&*panic));
+                    tracing::error!(reason, "a piece of work panicked");
+                    failed(reason)
+                })),
             }
         });
     }
 
     fn investigate(&mut self, incident: Incident, execution: ExecutionId, known: Known) {
-        let Some(one) = self.watched.get(&incident.target).cloned() else { return };
-        let (work, token) = self.work(incident.id, execution);
-        self.spawn("investigate", token, async move {
+        let (id, revision, target) = (incident.id, incident.revision, incident.target.clone());
+        let ended = move |result| Input::Diagnosed { incident: id, execution, revision, result };
+        let failed = move |reason| ended(no_diagnosis(reason));
+        self.start("investigate", (id, execution, &target), failed, async move |one, work| {
             let report = |line| work.line(line);
-            let result = agent::investigate(&one.server, &incident, &known, &report).await;
-            let revision = incident.revision;
-            work.done(Input::Diagnosed { incident: incident.id, execution, revision, result });
+            ended(agent::investigate(&one.server, &incident, &known, &report).await)
         });
     }
 
     fn recheck(
         &mut self,
-        incident: IncidentId,
-        execution: ExecutionId,
-        target: &TargetId,
+        of: (IncidentId, ExecutionId, &TargetId),
         step: usize,
         plan: ProposedStep,
         identity: String,
     ) {
-        let Some(one) = self.watched.get(target).cloned() else { return };
-        let (work, token) = self.work(incident, execution);
-        self.spawn("recheck", token, async move {
-            let result = prepare(&one, step, &plan, &identity).await;
-            work.done(Input::Rechecked { incident, execution, step, result });
-        });
+        let (incident, execution, _) = of;
+        let ended = move |result| Input::Rechecked { incident, execution, step, result };
+        self.start(
+            "recheck",
+            of,
+            move |reason| ended(Err(reason)),
+            async move |one, _| ended(prepare(&one, step, &plan, &identity).await),
+        );
     }
 
-    fn run(
-        &mut self,
-        incident: IncidentId,
-        execution: ExecutionId,
-        target: &TargetId,
-        step: usize,
-        plan: ProposedStep,
-    ) {
-        let Some(one) = self.watched.get(target).cloned() else { return };
-        let (work, token) = self.work(incident, execution);
-        self.spawn("run action", token, async move {
+    fn run(&mut self, of: (IncidentId, ExecutionId, &TargetId), step: usize, plan: ProposedStep) {
+        let (incident, execution, _) = of;
+        let ended = move |ok, output, health| Input::StepFinished {
+            incident,
+            execution,
+            step,
+            ok,
+            output,
+            health,
+        };
+        let failed = move |reason| ended(false, complaint(reason), Health::Inconclusive);
+        self.start("run action", of, failed, async move |one, work| {
             let report = |line| work.line(line);
             let result = match find(&one, &plan) {
                 Ok(action) => action.run(&one.server, &plan.args, &report).await,
@@ -203,61 +226,81 @@ impl Performer {
             };
             let (ok, output) = match result {
                 Ok(output) => (output.exit_code == Some(0), output),
-                Err(error) => (false, Output { stderr: in_words(error), ..Output::default() }),
+                Err(error) => (false, complaint(in_words(error))),
             };
-            let health = measure(&one).await;
-            work.done(Input::StepFinished { incident, execution, step, ok, output, health });
+            ended(ok, output, measure(&one).await)
         });
     }
 
     fn verify(
         &mut self,
-        incident: IncidentId,
-        execution: ExecutionId,
-        target: &TargetId,
+        of: (IncidentId, ExecutionId, &TargetId),
         steps: Vec<RanStep>,
         goal: Goal,
     ) {
-        let Some(one) = self.watched.get(target).cloned() else { return };
-        let (work, token) = self.work(incident, execution);
-        self.spawn("verify", token, async move {
-            let verification = verify::prove(&one, &steps, &goal).await;
-            work.done(Input::Verified { incident, execution, verification });
+        let (incident, execution, _) = of;
+        let ended = move |verification| Input::Verified { incident, execution, verification };
+        let failed = move |reason| ended(unproven(reason));
+        self.start("verify", of, failed, async move |one, _| {
+            ended(verify::prove(&one, &steps, &goal).await)
         });
     }
 
-    fn undo(
-        &mut self,
-        incident: IncidentId,
-        execution: ExecutionId,
-        target: &TargetId,
-        steps: Vec<RanStep>,
-    ) {
-        let Some(one) = self.watched.get(target).cloned() else { return };
-        let (work, token) = self.work(incident, execution);
-        self.spawn("undo", token, async move {
-            let (mut ok, mut said) = (true, Vec::new());
-            for ran in &steps {
-                let result = match find(&one, &ran.plan) {
-                    Ok(action) => action.undo(&one.server, &ran.plan.args, &ran.undo_data).await,
-                    Err(error) => Err(error),
-                };
-                match result {
-                    Ok(sentence) => said.push(sentence),
-                    Err(error) => {
-                        ok = false;
-                        said.push(format!(
-                            "{} was not undone: {}",
-                            ran.plan.action,
-                            in_words(error)
-                        ));
-                    }
-                }
-            }
-            let detail = said.join("; ");
-            work.done(Input::Undone { incident, execution, ok, detail });
-        });
+    fn undo(&mut self, of: (IncidentId, ExecutionId, &TargetId), steps: Vec<RanStep>) {
+        let (incident, execution, _) = of;
+        let ended = move |ok, detail| Input::Undone { incident, execution, ok, detail };
+        self.start(
+            "undo",
+            of,
+            move |reason| ended(false, reason),
+            async move |one, _| {
+                let (ok, detail) = take_back(&one, &steps).await;
+                ended(ok, detail)
+            },
+        );
     }
+}
+
+async fn take_back(one: &Watched, steps: &[RanStep]) -> (bool, String) {
+    let (mut ok, mut said) = (true, Vec::new());
+    for ran in steps {
+        let result = match find(one, &ran.plan) {
+            Ok(action) => action.undo(&one.server, &ran.plan.args, &ran.undo_data).await,
+            Err(error) => Err(error),
+        };
+        match result {
+            Ok(sentence) => said.push(sentence),
+            Err(error) => {
+                ok = false;
+                said.push(format!("{} was not undone: {}", ran.plan.action, in_words(error)));
+            }
+        }
+    }
+    (ok, said.join("; "))
+}
+
+fn unwatched(target: &TargetId) -> String {
+    format!("{target} is not watched here")
+}
+
+fn no_diagnosis(reason: String) -> Investigation {
+    let diagnosis = Diagnosis { causes: Vec::new(), evidence: Vec::new(), summary: reason.clone() };
+    Investigation { agent: agent::NAME.into(), diagnosis, plan: Err(reason) }
+}
+
+fn complaint(reason: String) -> Output {
+    Output { stderr: reason, ..Output::default() }
+}
+
+fn unproven(reason: String) -> Verification {
+    let check = Check { name: "it is measured".into(), passed: Some(false), detail: reason };
+    Verification { checks: vec![check], ..Verification::default() }
+}
+
+/// What a panic said.
+fn words_of(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no words")
 }
 
 fn find(one: &Watched, plan: &ProposedStep) -> Result<&'static dyn Action, ActionError> {

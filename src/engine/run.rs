@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::clock::now;
 use super::handle::{Handle, Request, Snapshot};
 use super::history;
+use super::injections;
 use super::keeper::{Keeper, LEASE_TTL};
 use super::orders;
 use super::perform::Performer;
@@ -22,10 +23,13 @@ use crate::actions;
 use crate::config::Config;
 use crate::domain::effect::{Accepted, Effect, Input, Refused};
 use crate::domain::event::Event;
+use crate::domain::execution::Output;
+use crate::domain::health::Health;
 use crate::domain::ids::{Ids, TargetId};
-use crate::domain::incident::RemediationMode;
+use crate::domain::incident::{Incident, RemediationMode};
 use crate::domain::ledger::Limits;
 use crate::domain::policy::Policy;
+use crate::domain::proposal::Risk;
 use crate::domain::step::step;
 use crate::domain::world::World;
 use crate::ports::store::{Lease, Store, StoreError};
@@ -33,6 +37,8 @@ use crate::targets::Server;
 
 const TICK: Duration = Duration::from_millis(500);
 const STORE_LOOK: Duration = Duration::from_secs(1);
+/// An engine that is told to stop waits this long for an action that is under way.
+const ACTION_END: Duration = Duration::from_secs(30);
 /// Inputs decided together share one transaction.
 const MOST_AT_ONCE: usize = 256;
 
@@ -122,6 +128,10 @@ pub async fn start_with(parts: Parts) -> Result<Running, StoreError> {
     let mut performer =
         Performer::new(watched.clone(), results_in, Arc::clone(&parts.store), parts.state_dir);
     pollers::start(&mut performer.tasks, &watched, &inbox);
+    let state_dir = performer.state_dir.clone();
+    let live = world.ledger.injections.values().filter(|injection| injection.state.is_live());
+    let live = live.map(|injection| injection.id).collect();
+    performer.tasks.spawn("sweep", injections::sweep(state_dir, live));
     let mut views = Views::default();
     let first = Arc::new(views.of(&world, keeper.view(), now()));
     let (snapshots_in, snapshots) = watch::channel(first);
@@ -140,7 +150,6 @@ pub async fn start_with(parts: Parts) -> Result<Running, StoreError> {
         events: events.clone(),
         watched,
         inject_ttl: parts.inject_ttl,
-        inbox,
     };
     let started =
         Input::Started { version: env!("CARGO_PKG_VERSION").to_owned(), holder: parts.holder };
@@ -174,7 +183,6 @@ struct Engine {
     events: broadcast::Sender<Arc<crate::domain::event::Sealed>>,
     watched: BTreeMap<TargetId, Watched>,
     inject_ttl: Duration,
-    inbox: mpsc::Sender<Input>,
 }
 
 /// What a command is told.
@@ -219,11 +227,16 @@ impl Engine {
         let mut looks = interval(STORE_LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (errands_in, mut errands) = mpsc::channel(4);
+        let mut patience: Option<Instant> = None;
         loop {
             let mut round = Round::default();
             tokio::select! {
-                () = inlets.stop.cancelled() => return Ok(()),
-                Some(request) = inlets.requests.recv() => self.order(request, &mut round),
+                () = inlets.stop.cancelled(), if patience.is_none() => {
+                    patience = Some(Instant::now() + ACTION_END);
+                }
+                Some(request) = inlets.requests.recv(), if patience.is_none() => {
+                    self.order(request, &mut round);
+                }
                 Some(input) = inlets.results.recv() => { self.decide(input, &mut round); }
                 Some(input) = inlets.inputs.recv() => { self.decide(input, &mut round); }
                 Some(errand) = errands.recv() => self.errand(errand, &mut round).await?,
@@ -232,7 +245,15 @@ impl Engine {
                 _ = looks.tick(), if self.keeper.is_away() => self.look_for_store(errands_in.clone()),
             }
             self.drain(inlets, &mut round);
+            // An engine that ends begins nothing: the next one goes on from what is recorded.
+            if patience.is_some() {
+                round.effects.clear();
+            }
             self.finish(round).await?;
+            // An action is not broken off midway: half a restart is worse than a whole one.
+            if patience.is_some_and(|until| !self.is_acting() || Instant::now() > until) {
+                return Ok(());
+            }
         }
     }
 
@@ -276,7 +297,7 @@ impl Engine {
     }
 
     /// Makes a round durable, shows it, and only then lets it act.
-    async fn finish(&mut self, round: Round) -> Result<(), StoreError> {
+    async fn finish(&mut self, mut round: Round) -> Result<(), StoreError> {
         if !round.events.is_empty() {
             let kept = self.keeper.keep(round.events, &self.world.ledger).await?;
             for sealed in kept.sealed {
@@ -284,8 +305,7 @@ impl Engine {
                 let _ = self.events.send(sealed);
             }
             if let Some(reason) = kept.lost {
-                let inbox = self.inbox.clone();
-                let _ = inbox.try_send(Input::StoreLost { reason });
+                self.store_was_lost(reason, &mut round.effects);
             }
         }
         let snapshot = self.views.of(&self.world, self.keeper.view(), now());
@@ -300,6 +320,36 @@ impl Engine {
             tracing::error!(panic, "a task of the engine panicked; the engine goes on");
         }
         Ok(())
+    }
+
+    /// From now on what is hard to take back waits; also what was about to start.
+    fn store_was_lost(&mut self, reason: String, effects: &mut Vec<Effect>) {
+        self.world.store_is_away = true;
+        let results = self.performer.results.clone();
+        let _ = results.send(Input::StoreLost { reason });
+        effects.retain(|effect| {
+            let Effect::Run { incident, execution, step, plan, .. } = effect else { return true };
+            if plan.risk < Risk::High {
+                return true;
+            }
+            let stderr = format!(
+                "not run: the store went away, and {} risk waits until it is back",
+                plan.risk
+            );
+            let output = Output { stderr, ..Output::default() };
+            let (incident, execution, step) = (*incident, *execution, *step);
+            let (ok, health) = (false, Health::Inconclusive);
+            let _ =
+                results.send(Input::StepFinished { incident, execution, step, ok, output, health });
+            false
+        });
+    }
+
+    /// Whether an action is under way on some target.
+    fn is_acting(&self) -> bool {
+        let executions =
+            self.world.ledger.incidents.values().filter_map(Incident::active_execution);
+        executions.flat_map(|execution| &execution.steps).any(|run| run.end.is_none())
     }
 
     fn renew_lease(&mut self, errands: mpsc::Sender<Errand>) {

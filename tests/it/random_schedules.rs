@@ -224,6 +224,7 @@ impl Sim {
             Effect::Confirm { .. }
             | Effect::Probe { .. }
             | Effect::Adopt { .. }
+            | Effect::Forget { .. }
             | Effect::Report { .. } => {}
             Effect::Cancel { execution } => {
                 self.pending.retain(|(_, of, _)| *of != Some(execution));

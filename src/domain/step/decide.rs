@@ -77,11 +77,8 @@ impl Turn<'_> {
                 proposal.risk
             )));
         }
-        if self.world.store_is_away && proposal.risk >= Risk::High {
-            return Err(Refused::because(format!(
-                "the store is away and {} risk waits until it is back; `simctl doctor` says why",
-                proposal.risk
-            )));
+        if let Some(reason) = self.waits_for_store(proposal.risk) {
+            return Err(Refused::because(format!("{reason}; `simctl doctor` says why")));
         }
         if let Some((busy, _)) = self.world.ledger.acting_on(&incident.target) {
             return Err(Refused::because(format!(
@@ -91,6 +88,12 @@ impl Turn<'_> {
             )));
         }
         Ok((execution.id, proposal.clone()))
+    }
+
+    /// What is hard to take back does not run while its record is on this machine only.
+    pub(super) fn waits_for_store(&self, risk: Risk) -> Option<String> {
+        (self.world.store_is_away && risk >= Risk::High)
+            .then(|| format!("the store is away and {risk} risk waits until it is back"))
     }
 
     pub(super) fn reject(

@@ -82,8 +82,10 @@ impl Turn<'_> {
         if !expected || !state_fits {
             return;
         }
+        let plan = active.proposal.as_ref().and_then(|proposal| proposal.draft.steps.get(step));
+        let waits = plan.and_then(|plan| self.waits_for_store(plan.risk));
         self.world.agenda.remove(&execution);
-        match result {
+        match waits.map_or(result, Err) {
             Ok(prepared) => self.run(id, execution, step, prepared),
             Err(reason) if step == 0 => {
                 self.supersede(id, &reason);

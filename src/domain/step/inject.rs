@@ -126,6 +126,9 @@ impl Turn<'_> {
         let is_news = known.state.is_live() && known.state != state;
         let goes_back = known.state == InjectionState::Reverting
             && matches!(state, InjectionState::Active { .. });
+        if !state.is_live() {
+            self.outcome.effects.push(Effect::Forget { injection: id });
+        }
         if is_news && !goes_back {
             let target = Some(known.target.clone());
             self.emit(

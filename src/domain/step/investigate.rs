@@ -194,8 +194,8 @@ impl Turn<'_> {
         if let Some((busy, _)) = ledger.acting_on(target) {
             return Some(format!("an action for {} still runs on {target}", busy.name()));
         }
-        if self.world.store_is_away && draft.risk() >= Risk::High {
-            return Some("the store is away".into());
+        if let Some(reason) = self.waits_for_store(draft.risk()) {
+            return Some(reason);
         }
         draft.steps.iter().find_map(|step| ledger.cooling(target, &step.action, limits, self.now))
     }

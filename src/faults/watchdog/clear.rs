@@ -1,5 +1,6 @@
 //! Undoing from outside: through the injector while it lives, from its journal when it is dead.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -41,7 +42,15 @@ pub async fn revert_now(state_dir: &Path, id: InjectionId) -> Result<InjectionSt
 /// Looks at every journal, newest first: undoes those whose injector is dead and lists those that are over.
 /// Injections whose injector lives are left to it. Done ones stay listed until `forget`.
 pub async fn sweep(state_dir: &Path) -> Vec<Swept> {
-    let (unfinished, finished) = journal::entries(state_dir);
+    sweep_except(state_dir, &BTreeSet::new()).await
+}
+
+/// As [`sweep`], leaving those that are known to whoever knows them.
+pub async fn sweep_except(state_dir: &Path, known: &BTreeSet<InjectionId>) -> Vec<Swept> {
+    let (mut unfinished, mut finished) = journal::entries(state_dir);
+    for entries in [&mut unfinished, &mut finished] {
+        entries.retain(|(_, read)| !read.as_ref().is_ok_and(|j| known.contains(&j.injection.id)));
+    }
     journal::lift_stale_halts(state_dir, clock::now());
     let mut swept = Vec::new();
     for (path, read) in unfinished {
@@ -58,7 +67,13 @@ pub async fn sweep(state_dir: &Path) -> Vec<Swept> {
 
 /// Undoes everything, newest first, whether its injector lives or not. One that fails does not stop the rest.
 pub async fn clear_all(state_dir: &Path) -> Vec<Swept> {
-    let (unfinished, _) = journal::entries(state_dir);
+    clear(state_dir, |_| true).await
+}
+
+/// Undoes those that are `wanted`, and says of every journal that cannot be read that it cannot.
+pub async fn clear(state_dir: &Path, wanted: impl Fn(&Injection) -> bool) -> Vec<Swept> {
+    let (mut unfinished, _) = journal::entries(state_dir);
+    unfinished.retain(|(_, read)| read.as_ref().map_or(true, |j| wanted(&j.injection)));
     let mut swept = Vec::new();
     for (path, read) in unfinished {
         let ended = match read {

@@ -23,7 +23,7 @@ mod process;
 mod undo;
 
 pub use alive::Process;
-pub use clear::{Swept, clear_all, revert_now, sweep};
+pub use clear::{Swept, clear, clear_all, revert_now, sweep, sweep_except};
 pub use journal::{Journal, forget, live};
 pub use launch::{Running, spawn, spawn_from};
 pub use life::{Reporter, live_through};
