@@ -10,10 +10,11 @@ use serde_json::{Value, json};
 
 use super::context::Context;
 use super::print::Print;
-use super::{Done, bad_input, parse};
+use super::{Done, NO, bad_input, parse};
 use crate::domain::effect::Command;
 use crate::domain::ids::TargetId;
-use crate::faults::{ALL, Descriptor, Fault, Params, find};
+use crate::domain::injection::{Injection, InjectionState};
+use crate::faults::{ALL, Descriptor, Fault, Params, find, watchdog};
 use crate::lab;
 use crate::targets::Server;
 
@@ -55,6 +56,8 @@ pub(super) struct Inject {
 }
 
 /// Undo injections
+///
+/// With a running engine: through it. Without: here, from what the injections wrote down in the state directory.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  simctl clear --all\n  simctl clear f-19\n  simctl clear redis-test"
@@ -259,7 +262,9 @@ fn lab_server<'a>(
 }
 
 pub(super) async fn clear(context: &Context, args: &Clear) -> Done {
-    let engine = context.engine().await?;
+    let Some(engine) = context.running().await? else {
+        return clear_without_engine(context, args).await;
+    };
     let command = match &args.what {
         None => Command::Clear { injection: None, target: None },
         Some(what) => match what.strip_prefix("f-").and_then(|number| number.parse().ok()) {
@@ -276,4 +281,41 @@ pub(super) async fn clear(context: &Context, args: &Clear) -> Done {
         },
     };
     context.order(&engine, command).await
+}
+
+/// From the injections' own journals; the next engine records how they ended.
+async fn clear_without_engine(context: &Context, args: &Clear) -> Done {
+    let wanted = |injection: &Injection| {
+        let named = |what: &String| *what == injection.name() || injection.target == *what.as_str();
+        args.what.as_ref().is_none_or(named)
+    };
+    let swept = watchdog::clear(&context.config().state_dir, wanted).await;
+    let print = context.print;
+    let failed = swept.iter().any(|one| one.ended.is_err());
+    let lines: Vec<_> = swept.iter().map(|one| told(&one.name, &one.ended)).collect();
+    if print.json {
+        print.json(&json!({ "cleared": lines, "failed": failed }))?;
+    } else if lines.is_empty() {
+        let what = args.what.as_deref().map_or_else(String::new, |what| format!(" by {what}"));
+        print.line(format_args!("nothing is injected{what}; no engine is running"))?;
+    } else {
+        print.line(lines.join("\n"))?;
+    }
+    Ok(if failed { NO } else { ExitCode::SUCCESS })
+}
+
+fn told(name: &str, ended: &Result<Injection, String>) -> String {
+    match ended {
+        Ok(injection) => {
+            let (name, fault, target) = (injection.name(), &injection.fault, &injection.target);
+            let rest = match &injection.state {
+                InjectionState::Reverted { left_over, .. } if !left_over.is_empty() => {
+                    format!("; left over: {}", left_over.join(", "))
+                }
+                _ => String::new(),
+            };
+            format!("{name} {fault} on {target} is reverted{rest}")
+        }
+        Err(reason) => format!("{name} is not reverted: {reason}"),
+    }
 }

@@ -47,9 +47,13 @@ pub(super) async fn run(context: &Context, args: &Run) -> Done {
     let (servers, store) = surroundings(context).await?;
     let say = |line: String| context.print.progress(&line);
     say(format!("store: {}", url::masked(store.url())));
-    let before = store.head().await?.seq;
-    let mut running = tokio::select! {
-        started = engine::start(config, servers, Arc::clone(&store)) => started?,
+    let start = async {
+        engine::wait_until_free(&*store, &say).await?;
+        let before = store.head().await?.seq;
+        anyhow::Ok((before, engine::start(config, servers, Arc::clone(&store)).await?))
+    };
+    let (before, mut running) = tokio::select! {
+        started = start => started?,
         () = signals.heard() => bail!("told to stop before the engine had started"),
     };
     say(format!("socket: {}", socket.path().display()));

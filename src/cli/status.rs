@@ -41,7 +41,11 @@ pub(super) async fn show(context: &Context) -> Done {
         return show_running(context, &engine.snapshot().await?);
     }
     let config = context.config();
-    let lab = if config.lab.enabled { lab::find(config).await? } else { None };
+    let found = if config.lab.enabled { lab::find(config).await } else { Ok(None) };
+    let (lab, problem) = match found {
+        Ok(lab) => (lab, None),
+        Err(error) => (None, Some(format!("{error:#}"))),
+    };
     let runtime = lab.as_ref().map(|lab| &lab.runtime);
     let own = config.targets.iter().map(|target| targets::own::server(target, runtime));
     let lab_servers = lab.as_ref().map_or(&[][..], |lab| &lab.servers);
@@ -49,16 +53,20 @@ pub(super) async fn show(context: &Context) -> Done {
     let lines = futures::future::join_all(servers.iter().map(ask)).await;
     let view = lab.as_ref().map(lab_cli::view);
     if context.print.json {
-        context.print.json(&json!({ "engine": null, "lab": view, "targets": lines }))?;
+        let view = json!({ "engine": null, "lab": view, "lab_problem": problem, "targets": lines });
+        context.print.json(&view)?;
     } else {
         context.print.line("engine  not running; start `simctl run` or `simctl tui`")?;
-        context.print.line(lab_line(config.lab.enabled, lab.as_ref()))?;
+        context.print.line(lab_line(config.lab.enabled, lab.as_ref(), problem))?;
         table(context, &lines)?;
     }
     Ok(verdict(&lines))
 }
 
-fn lab_line(enabled: bool, lab: Option<&Lab>) -> String {
+fn lab_line(enabled: bool, lab: Option<&Lab>, problem: Option<String>) -> String {
+    if let Some(problem) = problem {
+        return format!("lab     cannot tell: {problem}");
+    }
     match lab {
         Some(lab) => format!("lab     up ({})", lab.runtime.kind().as_str()),
         None if enabled => "lab     not running; start it with `simctl up`".to_owned(),

@@ -9,6 +9,7 @@ pub mod handle;
 mod history;
 mod injections;
 pub mod keeper;
+mod lease;
 mod orders;
 mod perform;
 pub mod pollers;
@@ -17,4 +18,5 @@ mod snapshot;
 pub mod tasks;
 mod verify;
 
+pub use lease::wait_until_free;
 pub use run::{Parts, Running, start, start_with};

@@ -77,7 +77,8 @@ pub async fn doctor(config: &Config) -> Vec<DoctorLine> {
     lines.push(programs_line(programs, choice, engine.is_ok()));
     let found = found(config, engine.as_ref().ok()).await;
     lines.extend(lab_lines(config, engine.as_ref().ok()).await);
-    lines.extend(port_lines(config, found.as_ref()));
+    let unseen = engine.is_err() && choice != RuntimeChoice::Process;
+    lines.extend(port_lines(config, found.as_ref(), unseen));
     if let Some((listen, parts)) = &found
         && parts.contains(&Part::Postgres)
     {
@@ -183,7 +184,13 @@ async fn lab_lines(config: &Config, engine: Option<&DockerRuntime>) -> Vec<Docto
         }
     }
     if lines.is_empty() {
-        lines.push(DoctorLine::unknown("lab", "there is none; `simctl up` makes it"));
+        let in_containers = engine.is_none() && config.lab.runtime != RuntimeChoice::Process;
+        let detail = if in_containers {
+            "cannot tell: the Docker engine does not answer"
+        } else {
+            "there is none; `simctl up` makes it"
+        };
+        lines.push(DoctorLine::unknown("lab", detail));
     }
     lines
 }
@@ -204,7 +211,12 @@ fn container_line((name, seen): (String, docker::Survey)) -> DoctorLine {
     }
 }
 
-fn port_lines(config: &Config, found: Option<&(Ports, Vec<Part>)>) -> Vec<DoctorLine> {
+/// `unseen`: the lab's own containers may be what listens there.
+fn port_lines(
+    config: &Config,
+    found: Option<&(Ports, Vec<Part>)>,
+    unseen: bool,
+) -> Vec<DoctorLine> {
     let wanted = Ports::of(&config.lab);
     let ours = |part: Part| found.is_some_and(|(_, parts)| parts.contains(&part));
     SERVERS
@@ -219,7 +231,7 @@ fn port_lines(config: &Config, found: Option<&(Ports, Vec<Part>)>) -> Vec<Doctor
             } else {
                 let sentence = ports::taken(part, port, None).to_string();
                 let (what, remedy) = sentence.split_once(": ").unwrap_or((&sentence, ""));
-                DoctorLine::bad(&subject, what, remedy)
+                DoctorLine::bad(&subject, what, remedy).dispensable(unseen)
             })
         })
         .collect()

@@ -4,6 +4,7 @@
 
 mod actions;
 mod cli;
+mod crash;
 mod faults;
 mod lab;
 mod random_schedules;

@@ -51,6 +51,19 @@ struct Listener {
 }
 
 impl Listener {
+    /// A stream that ends is asked for again; only an engine that stays away is worth a word.
+    fn tell_end(&self, error: Option<DockerError>) {
+        let reason = error.map_or_else(|| "it ended".to_owned(), |error| super::words(&error));
+        if self.wait == FIRST_WAIT * 2 {
+            tracing::warn!(
+                reason,
+                "the Docker engine tells no events; asking again until it does, watching over connections"
+            );
+        } else {
+            tracing::debug!(reason, "the engine's event stream ended");
+        }
+    }
+
     async fn next(&mut self) -> UnitEvent {
         loop {
             let (docker, filters, since) = (&self.docker, &self.filters, self.since);
@@ -66,9 +79,7 @@ impl Listener {
                     }
                 }
                 ended => {
-                    if let Some(Err(error)) = ended {
-                        tracing::debug!(%error, "the engine's event stream ended");
-                    }
+                    self.tell_end(ended.and_then(Result::err));
                     self.open = None;
                     sleep(self.wait).await;
                     self.wait = (self.wait * 2).min(LONGEST_WAIT);
