@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -208,8 +209,10 @@ pub(crate) struct Lab {
 
 impl Lab {
     pub(crate) fn up() -> Self {
-        let id = format!("crash{}", std::process::id());
-        let [redis, postgres, store] = free_ports();
+        static LABS: AtomicU16 = AtomicU16::new(0);
+        let lab = LABS.fetch_add(1, Ordering::Relaxed);
+        let id = format!("crash{}n{lab}", std::process::id());
+        let [redis, postgres, store] = free_ports(lab);
         let config = format!(
             "[lab]\nid = \"{id}\"\nruntime = \"docker\"\nredis_port = {redis}\n\
              postgres_port = {postgres}\nstore_port = {store}\nverify_hold = \"2s\"\n"
@@ -290,8 +293,8 @@ impl Drop for Lab {
 }
 
 /// Three ports that nobody uses, below those the system hands out by itself.
-fn free_ports() -> [u16; 3] {
-    let offset = u16::try_from(std::process::id() % 3).expect("fits") * 3;
+fn free_ports(lab: u16) -> [u16; 3] {
+    let offset = (u16::try_from(std::process::id() % 3).expect("fits") + lab) * 3;
     let mut free = (22_380 + offset..32_000)
         .filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
     [(); 3].map(|()| free.next().expect("a free port"))
