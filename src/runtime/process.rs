@@ -31,6 +31,8 @@ pub mod table;
 
 /// For processes to be gone after SIGKILL, and to stand still after SIGSTOP.
 const SIGNALLED: Duration = Duration::from_secs(5);
+/// For a dead process to be counted by its parent, which may be a slow `init`.
+const COUNTED: Duration = Duration::from_secs(5);
 /// Between two looks at something that is about to happen.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -94,8 +96,11 @@ impl ProcessRuntime {
             .ok_or_else(|| failed(verb, unit, anyhow::anyhow!("it is not running")))
     }
 
-    fn spawn(&self, verb: &'static str, unit: &Unit) -> Result<(), RuntimeError> {
+    async fn spawn(&self, verb: &'static str, unit: &Unit) -> Result<(), RuntimeError> {
         let mut record = self.record(verb, unit)?;
+        if let Some(before) = record.life {
+            counted(&before).await;
+        }
         let (life, at) = spawn::spawn(&record).map_err(|e| failed(verb, unit, e))?;
         record.life = Some(life);
         record.started_at = Some(at);
@@ -182,14 +187,14 @@ impl Runtime for ProcessRuntime {
                 Err(failed("start", unit, anyhow::anyhow!("it is paused; unpause it instead")))
             }
             UnitStatus::Restarting | UnitStatus::Exited | UnitStatus::Absent => {
-                self.spawn("start", unit)
+                self.spawn("start", unit).await
             }
         }
     }
 
     async fn restart(&self, unit: &Unit, grace: Duration) -> Result<(), RuntimeError> {
         self.stop(unit, grace).await?;
-        self.spawn("restart", unit)
+        self.spawn("restart", unit).await
     }
 
     async fn pause(&self, unit: &Unit) -> Result<(), RuntimeError> {
@@ -296,6 +301,15 @@ async fn drain(from: Option<impl AsyncRead + Unpin>, to: &mut Stream) -> std::io
             0 => return Ok(()),
             length => to.push(&chunk[..length]),
         }
+    }
+}
+
+/// Waits until a dead process has left the table. While it is there its pid seems to be in use, and PostgreSQL
+/// takes that for another server on its data and refuses to start.
+async fn counted(life: &table::Life) {
+    let began = Instant::now();
+    while life.now().is_none() && life.is_listed() && began.elapsed() < COUNTED {
+        sleep(LOOK).await;
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -190,22 +190,30 @@ fn make(dir: &Path, mode: u32, owner: Option<User>) -> anyhow::Result<()> {
     make().with_context(|| format!("make the directory {}", dir.display()))
 }
 
+/// Replaces the file as a whole: a server that was just started may be reading the script at this moment.
 fn write(path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
+    let fresh = path.with_extension("new");
     let write = || -> std::io::Result<()> {
-        fs::write(path, "")?;
-        fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
-        fs::write(path, text)
+        remove_file(&fresh)?;
+        let mut options = fs::OpenOptions::new();
+        let mut file = options.write(true).create_new(true).mode(mode).open(&fresh)?;
+        // The mode of creation is subject to the umask.
+        file.set_permissions(fs::Permissions::from_mode(mode))?;
+        file.write_all(text.as_bytes())?;
+        fs::rename(&fresh, path)
     };
     write().with_context(|| format!("write {}", path.display()))
 }
 
 fn remove(path: &Path) -> anyhow::Result<()> {
     let is_dir = fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir());
-    let removed = if is_dir { fs::remove_dir_all(path) } else { fs::remove_file(path) };
-    match removed {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("remove {}", path.display()))
-        }
+    let removed = if is_dir { fs::remove_dir_all(path) } else { remove_file(path) };
+    removed.with_context(|| format!("remove {}", path.display()))
+}
+
+fn remove_file(path: &Path) -> std::io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
 }
@@ -220,6 +228,19 @@ mod tests {
         assert_eq!(user_in(passwd, "postgres"), Some(User { uid: 101, gid: 104 }));
         assert_eq!(user_in(passwd, "nobody"), None);
         assert_eq!(user_in(passwd, "post"), None);
+    }
+
+    #[test]
+    fn a_script_that_is_being_read_is_not_cut_short() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("postgres-start");
+        write(&path, "first\n", 0o755).unwrap();
+        let reader = fs::File::open(&path).unwrap();
+        write(&path, "second\n", 0o755).unwrap();
+        assert_eq!(std::io::read_to_string(reader).unwrap(), "first\n");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "second\n");
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o755);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -45,6 +45,11 @@ impl Life {
         stat(self.pid).filter(|stat| stat.life == *self && !stat.is_over())
     }
 
+    /// Whether it is still in the table, be it dead and not yet counted by its parent.
+    pub(super) fn is_listed(&self) -> bool {
+        stat(self.pid).is_some_and(|stat| stat.life == *self)
+    }
+
     /// Signals this very process, if it still lives.
     pub(super) fn signal(&self, signal: Signal) {
         // Pid 0 would be our own process group.

@@ -90,6 +90,28 @@ async fn a_restart_is_another_life_even_when_the_polite_signal_is_ignored() {
 }
 
 #[tokio::test]
+async fn a_start_waits_until_the_dead_one_has_left_the_process_table() {
+    let (_dir, runtime, unit) = runtime(&["sleep", "600"]);
+    // A child of ours that nobody waits for stays in the table, as under a slow init.
+    let mut dead = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+    let life = table::Life::of(i32::try_from(dead.id()).unwrap()).unwrap();
+    let mut record = runtime.record("test", &unit).unwrap();
+    record.life = Some(life);
+    runtime.records().save(&record).unwrap();
+    dead.kill().unwrap();
+    while life.now().is_some() {
+        sleep(LOOK).await;
+    }
+    let (starting, handle) = (runtime.clone(), unit.clone());
+    let mut start = std::pin::pin!(async move { starting.start(&handle).await });
+    assert!(timeout(LOOK * 5, &mut start).await.is_err(), "it waits");
+    dead.wait().unwrap();
+    start.await.unwrap();
+    assert_eq!(status(&runtime, &unit).await, UnitStatus::Running);
+    runtime.kill(&unit).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_pid_that_belongs_to_another_program_now_is_not_ours() {
     let (_dir, runtime, unit) = runtime(&["sleep", "600"]);
     runtime.start(&unit).await.unwrap();
