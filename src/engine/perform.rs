@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use tokio::sync::mpsc;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::injections::{self, Desk};
@@ -26,6 +26,7 @@ use crate::domain::ids::{ExecutionId, IncidentId, TargetId};
 use crate::domain::incident::Incident;
 use crate::domain::injection::{Injection, InjectionState};
 use crate::domain::proposal::ProposedStep;
+use crate::domain::sample::Answer;
 use crate::faults::watchdog;
 use crate::ports::store::Store;
 use crate::report;
@@ -335,10 +336,20 @@ async fn prepare(
     Ok(Prepared { undo_data })
 }
 
-/// Health right now, over both connections.
+/// Health over both connections after an action. A server that was just started is given a moment to let clients
+/// in, so that the record tells of the action and not of its first millisecond.
 async fn measure(one: &Watched) -> Health {
-    let (held, fresh) = tokio::join!(one.probe.held(), one.probe.fresh());
-    health::judge(&one.server.target, Some(&held), Some(&fresh))
+    const PATIENCE: Duration = Duration::from_secs(3);
+    const AGAIN: Duration = Duration::from_millis(50);
+    let began = Instant::now();
+    loop {
+        let (held, fresh) = tokio::join!(one.probe.held(), one.probe.fresh());
+        let is_back = !matches!(fresh.connect, Answer::Gone { .. } | Answer::Starting { .. });
+        if is_back || began.elapsed() > PATIENCE {
+            return health::judge(&one.server.target, Some(&held), Some(&fresh));
+        }
+        sleep(AGAIN).await;
+    }
 }
 
 async fn write_report(

@@ -7,7 +7,7 @@ use crate::domain::execution::{Approval, Decision, ExecutionState, Phase, PhaseL
 use crate::domain::ids::{ActionId, ApprovalId, ExecutionId, IncidentId, ProposalId, TargetId};
 use crate::domain::incident::{Incident, RemediationMode, Status, Tried};
 use crate::domain::policy::{Demand, Ruling};
-use crate::domain::proposal::{Draft, Proposal, Risk, fingerprint};
+use crate::domain::proposal::{Draft, Proposal, fingerprint};
 use crate::domain::sample::Origin;
 
 /// An investigation may start over this often (escalations, changed previews) before a person is asked.

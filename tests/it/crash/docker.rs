@@ -72,7 +72,9 @@ fn follow_to_the_end(lab: &Lab, engine: &mut Engine) -> bool {
                 .iter()
                 .any(|kind| event["body"]["kind"] == *kind)
         });
-        if event["body"]["kind"] == "proposed" && event["body"]["proposal"]["fingerprint"] != approved {
+        if event["body"]["kind"] == "proposed"
+            && event["body"]["proposal"]["fingerprint"] != approved
+        {
             lab.approve(&event);
         }
     }
@@ -187,7 +189,8 @@ fn an_injection_ends_in_time_when_no_simctl_is_left_and_its_watchdogs_death_is_m
 
 fn watchdog_of(lab: &Lab) -> u32 {
     let dir = lab.home.state_dir().join("injections");
-    let file = std::fs::read_dir(dir).expect("journals").next().expect("a journal").expect("a file");
+    let file =
+        std::fs::read_dir(dir).expect("journals").next().expect("a journal").expect("a file");
     let journal: Value =
         serde_json::from_slice(&std::fs::read(file.path()).expect("read")).expect("JSON");
     journal["watchdog"]["pid"].as_u64().and_then(|pid| pid.try_into().ok()).expect("a pid")
@@ -277,7 +280,10 @@ fn a_store_that_stops_during_an_incident_misses_nothing() {
     lab.docker(&["unpause", &name]);
     engine.event("store_returned", |_| true);
     clear(&lab);
-    assert_eq!((count(&lab, "store_lost"), count(&lab, "store_returned")), ("2".into(), "2".into()));
+    assert_eq!(
+        (count(&lab, "store_lost"), count(&lab, "store_returned")),
+        ("2".into(), "2".into())
+    );
     nothing_ran_twice(&lab);
     assert_eq!(engine.terminate(), 0);
 }
@@ -329,11 +335,21 @@ fn give_up_failed(lab: &Lab) {
 #[test]
 fn without_the_container_engine_every_command_says_so_in_a_sentence() {
     let lab = Lab::up();
-    for args in [&["up"][..], &["down"], &["status"], &["doctor"], &["run"], &["drill", "leak-oom", "--yes"]] {
+    for args in [
+        &["up"][..],
+        &["down"],
+        &["status"],
+        &["doctor"],
+        &["run"],
+        &["drill", "leak-oom", "--yes"],
+    ] {
         let said = said(lab.home.command(args).env("DOCKER_HOST", "unix:///nonexistent.sock"));
         assert_eq!(said.code, 1, "{args:?}: {said:?}");
         let all = format!("{}{}", said.out, said.err);
-        assert!(all.contains("unix:///nonexistent.sock") && all.contains("start it"), "{args:?}: {all}");
+        assert!(
+            all.contains("unix:///nonexistent.sock") && all.contains("start it"),
+            "{args:?}: {all}"
+        );
         assert!(!all.contains("panicked") && said.err.lines().count() <= 1, "{args:?}: {all}");
     }
 
@@ -369,9 +385,11 @@ fn without_the_container_engine_every_command_says_so_in_a_sentence() {
 fn log_of(lab: &Lab) -> String {
     let files = std::fs::read_dir(lab.home.state_dir()).expect("the state directory").flatten();
     let logs = files.map(|file| file.path()).filter(|path| path.to_string_lossy().contains("log"));
-    logs.flat_map(|path| std::fs::read_dir(&path).map_or(vec![path], |dir| dir.flatten().map(|f| f.path()).collect()))
-        .filter_map(|path| std::fs::read_to_string(path).ok())
-        .collect()
+    logs.flat_map(|path| {
+        std::fs::read_dir(&path).map_or(vec![path], |dir| dir.flatten().map(|f| f.path()).collect())
+    })
+    .filter_map(|path| std::fs::read_to_string(path).ok())
+    .collect()
 }
 
 /// A wire to the Docker engine's socket that can be cut.
@@ -383,9 +401,8 @@ struct Wire {
 impl Wire {
     fn to_docker(path: &Path) -> Self {
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-        let listener = runtime
-            .block_on(async { tokio::net::UnixListener::bind(path) })
-            .expect("listen");
+        let listener =
+            runtime.block_on(async { tokio::net::UnixListener::bind(path) }).expect("listen");
         runtime.spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             while let Ok((mut near, _)) = listener.accept().await {

@@ -232,6 +232,7 @@ impl<'a> Stage<'a> {
             | Effect::Inject { .. }
             | Effect::Adopt { .. }
             | Effect::Revert { .. }
+            | Effect::Forget { .. }
             | Effect::Report { .. } => {}
         }
     }
