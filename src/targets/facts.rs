@@ -73,9 +73,18 @@ impl Server {
     }
 }
 
+/// The settings that causes turn on; the rest is only counted.
 fn settings(known: &BTreeMap<String, String>) -> String {
-    let said: Vec<String> = known.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    said.join(" ")
+    const TELLING: [&str; 5] = [
+        "maxmemory",
+        "maxmemory-policy",
+        "maxclients",
+        "max_connections",
+        "default_transaction_read_only",
+    ];
+    let telling = TELLING.iter().filter_map(|name| Some(format!("{name}={}", known.get(*name)?)));
+    let said: Vec<String> = telling.collect();
+    format!("{} settings while it was healthy, {}", known.len(), said.join(" "))
 }
 
 async fn inspect(place: &Place, notebook: &mut Notebook<'_>) -> Option<UnitState> {
