@@ -3,14 +3,14 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 
 use super::print::Print;
 use super::{Done, bad_input};
 use crate::api::client::Client;
 use crate::config::load::{Flags, Loaded, load};
 use crate::config::secret::Secret;
-use crate::config::{Config, dirs, url};
+use crate::config::{Config, dirs};
 use crate::domain::effect::{Command, Ordered};
 use crate::domain::ids::incident_name;
 use crate::domain::incident::Incident;
@@ -80,12 +80,7 @@ impl Context {
 
     pub(super) async fn open_store(&self, at: &Secret) -> anyhow::Result<Arc<dyn Store>> {
         dirs::ensure_private(&self.config().state_dir)?;
-        crate::store::open(at, &self.config().state_dir).await.with_context(|| {
-            format!(
-                "the store {} did not open; start it, or name another with --store",
-                url::masked(at.reveal())
-            )
-        })
+        Ok(crate::store::open(at, &self.config().state_dir).await?)
     }
 }
 

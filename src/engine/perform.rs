@@ -374,3 +374,6 @@ async fn write_report(
 fn in_words(error: ActionError) -> String {
     format!("{:#}", anyhow::Error::from(error))
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,7 +19,7 @@ use simctl::domain::injection::InjectionState;
 use simctl::domain::ledger::{Ledger, Limits};
 use simctl::domain::policy::{Demand, Policy, Rule};
 use simctl::domain::proposal::{Args, Draft, Preview, ProposedStep, Risk, Undo};
-use simctl::domain::sample::{Answer, Origin, Sample, reading};
+use simctl::domain::sample::{Answer, Origin, RuntimeEvent, RuntimeEventKind, Sample, reading};
 use simctl::domain::step::step;
 use simctl::domain::target::{Engine, Profile, Target, Thresholds};
 use simctl::domain::world::World;
@@ -28,7 +28,7 @@ use simctl::domain::world::World;
 const ALWAYS: &[u64] = &[];
 const SEEDS: u64 = 24;
 /// What the schedules must reach between them, or they prove little.
-const REACHED: [&str; 12] = [
+const REACHED: [&str; 16] = [
     "incident_opened",
     "incident_resolved",
     "incident_failed",
@@ -41,6 +41,10 @@ const REACHED: [&str; 12] = [
     "rolled_back",
     "injection_started",
     "injection_moved",
+    "incident_escalated",
+    "store_lost",
+    "store_returned",
+    "runtime_observed",
 ];
 const TURN: TimeDelta = TimeDelta::milliseconds(250);
 
@@ -69,9 +73,33 @@ struct Sim {
     log: Vec<Event>,
     /// Results on their way: when due, for which execution, what.
     pending: Vec<(DateTime<Utc>, Option<ExecutionId>, Input)>,
+    /// Results that arrived already, and those that a crash kept from arriving: they may come again, or late.
+    delivered: Vec<Input>,
+    ran: BTreeSet<(ExecutionId, usize)>,
     /// The truth about the server.
     broken: bool,
+    server: Server,
     quiet: bool,
+}
+
+/// How the server takes connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Server {
+    Answers,
+    Hangs,
+    Gone,
+}
+
+impl Server {
+    const ALL: [Self; 3] = [Self::Answers, Self::Hangs, Self::Gone];
+
+    fn connect(self) -> Answer {
+        match self {
+            Self::Answers => Answer::Ok,
+            Self::Hangs => Answer::Hung { after_ms: 1_000 },
+            Self::Gone => Answer::Gone { text: "connection refused".into() },
+        }
+    }
 }
 
 impl Sim {
@@ -87,7 +115,10 @@ impl Sim {
             now,
             log: Vec::new(),
             pending: Vec::new(),
+            delivered: Vec::new(),
+            ran: BTreeSet::new(),
             broken: false,
+            server: Server::Answers,
             quiet: false,
         };
         sim.feed(Input::Started { version: "test".into(), holder: "sim".into() });
@@ -103,10 +134,15 @@ impl Sim {
     fn turn(&mut self) {
         self.now += TURN;
         self.deliver();
-        for origin in [Origin::Held, Origin::Fresh] {
+        for (target, origin) in [
+            (target_id(), Origin::Held),
+            (target_id(), Origin::Fresh),
+            (other_id(), Origin::Held),
+            (other_id(), Origin::Fresh),
+        ] {
             if self.quiet || self.rng.random_bool(0.95) {
-                let sample = self.sample(origin);
-                self.feed(Input::Sampled { target: target_id(), sample });
+                let sample = self.sample(&target, origin);
+                self.feed(Input::Sampled { target, sample });
             }
         }
         self.feed(Input::Tick);
@@ -121,9 +157,15 @@ impl Sim {
             0 => self.broken = true,
             1 => self.broken = false,
             2..=14 => self.decide_something(),
-            15..=17 => self.inject(),
+            15..=17 => self.inject(target_id()),
+            37 => self.inject(other_id()),
             18 => self.order(Command::Clear { injection: None, target: None }),
             19..=20 => self.restart(),
+            24 => self.feed(Input::StoreLost { reason: "connection refused".into() }),
+            25..=27 if self.world.store_is_away => self.feed(Input::StoreReturned { merged: 7 }),
+            28..=29 => self.runtime_speaks(),
+            30..=31 => self.server = Server::ALL[self.rng.random_range(0..Server::ALL.len())],
+            32..=36 => self.repeat_something(),
             21 => self.order_on_any(|incident| Command::Retry { incident }),
             22 => self.order_on_any(|incident| Command::Note { incident, text: "seen".into() }),
             23 => {
@@ -166,15 +208,31 @@ impl Sim {
         self.feed(Input::Command(Ordered { actor: "ops1".into(), command }));
     }
 
-    fn inject(&mut self) {
+    fn inject(&mut self, target: TargetId) {
         self.feed(Input::Inject {
             actor: "ops1".into(),
             fault: FaultId::of("leak-oom"),
-            target: target_id(),
+            target,
             params: BTreeMap::new(),
             ttl: TimeDelta::seconds(60),
             undo: vec!["unlink the keys".into()],
         });
+    }
+
+    fn runtime_speaks(&mut self) {
+        use RuntimeEventKind as Kind;
+        let kinds = [Kind::Died, Kind::OutOfMemory, Kind::Paused, Kind::Unpaused, Kind::Started];
+        let kind = kinds[self.rng.random_range(0..kinds.len())];
+        let event = RuntimeEvent { at: self.now, kind, detail: "exit code 137".into() };
+        self.feed(Input::Runtime { target: target_id(), event });
+    }
+
+    /// A result comes twice, or after the engine that waited for it is gone.
+    fn repeat_something(&mut self) {
+        if !self.delivered.is_empty() {
+            let input = self.delivered[self.rng.random_range(0..self.delivered.len())].clone();
+            self.feed(input);
+        }
     }
 
     /// A crash: everything but the log is gone.
@@ -182,7 +240,11 @@ impl Sim {
         let before = self.world.ledger.clone();
         let replayed = replay(&self.log);
         assert_eq!(replayed, before, "seed {}: the log does not give the same ledger", self.seed);
-        self.pending.retain(|(_, _, input)| matches!(input, Input::InjectionMoved { .. }));
+        let (kept, lost): (Vec<_>, Vec<_>) = std::mem::take(&mut self.pending)
+            .into_iter()
+            .partition(|(_, _, input)| matches!(input, Input::InjectionMoved { .. }));
+        self.pending = kept;
+        self.delivered.extend(lost.into_iter().map(|(_, _, input)| input));
         let automatic = !self.world.policy.rules.is_empty();
         self.world = world(replayed, automatic);
         self.feed(Input::Started { version: "test".into(), holder: "sim".into() });
@@ -209,6 +271,9 @@ impl Sim {
                     | InjectionState::DidNotTake { .. }
                     | InjectionState::Reverting => {}
                 }
+            }
+            if !matches!(input, Input::InjectionMoved { .. }) {
+                self.delivered.push(input.clone());
             }
             self.feed(input);
         }
@@ -254,6 +319,7 @@ impl Sim {
             }
             Effect::Run { incident, execution, step, .. } => {
                 self.assert_permitted(incident, execution);
+                self.assert_once(execution, step);
                 if self.rng.random_bool(0.7) {
                     self.broken = false;
                 }
@@ -318,6 +384,19 @@ impl Sim {
                 self.later(None, 1_000, Input::InjectionMoved { injection: injection.id, state });
             }
         }
+    }
+
+    /// No step of an execution runs twice, whatever comes late, twice, or after a crash.
+    fn assert_once(&mut self, execution: ExecutionId, step: usize) {
+        let is_new = self.ran.insert((execution, step));
+        assert!(is_new, "seed {}: step {step} of {execution:?} runs again", self.seed);
+        let incident = self.world.ledger.incidents.values().find_map(Incident::active_execution);
+        let risk = incident.and_then(|e| Some(e.proposal.as_ref()?.draft.steps.get(step)?.risk));
+        assert!(
+            !(self.world.store_is_away && risk >= Some(Risk::High)),
+            "seed {}: {risk:?} risk runs while the store is away",
+            self.seed
+        );
     }
 
     /// Invariant 1: what runs was permitted, by a decision about exactly this fingerprint, stored before.
@@ -404,31 +483,31 @@ impl Sim {
         }
     }
 
-    fn sample(&self, origin: Origin) -> Sample {
-        let write = if self.broken {
+    fn sample(&self, target: &TargetId, origin: Origin) -> Sample {
+        let is_first = *target == target_id();
+        let broken = self.broken && is_first;
+        let server = if is_first { self.server } else { Server::Answers };
+        let (connect, other) = match server.connect() {
+            Answer::Ok => (Answer::Ok, Answer::Ok),
+            bad => (bad, Answer::NotAsked),
+        };
+        let write = if broken && other.is_ok() {
             Answer::Error {
                 code: "OOM".into(),
                 text: "OOM command not allowed when used memory > 'maxmemory'.".into(),
             }
         } else {
-            Answer::Ok
+            other.clone()
         };
-        let used = if self.broken { 50_000_000.0 } else { 5_000_000.0 };
+        let used = if broken { 50_000_000.0 } else { 5_000_000.0 };
         let readings = BTreeMap::from([
             (reading::USED_MEMORY_BYTES.to_owned(), used),
             (reading::MAXMEMORY_BYTES.to_owned(), 52_428_800.0),
             (reading::REFUSES_WHEN_FULL.to_owned(), 1.0),
         ]);
-        let readings = if origin == Origin::Held { readings } else { BTreeMap::new() };
-        Sample {
-            at: self.now,
-            origin,
-            took_ms: 0.5,
-            connect: Answer::Ok,
-            read: Answer::Ok,
-            write,
-            readings,
-        }
+        let has_readings = origin == Origin::Held && connect.is_ok();
+        let readings = if has_readings { readings } else { BTreeMap::new() };
+        Sample { at: self.now, origin, took_ms: 0.5, connect, read: other, write, readings }
     }
 
     fn check(&self) {
@@ -443,11 +522,19 @@ impl Sim {
             assert!(active <= 1, "seed {seed}: {active} active executions");
             assert!(incident.attempts() <= 2, "seed {seed}: {} attempts", incident.attempts());
         }
-        let acting = self.world.ledger.incidents.values().filter_map(Incident::active_execution);
-        let acting = acting
-            .filter(|e| matches!(e.state, ExecutionState::Executing | ExecutionState::Verifying))
-            .count();
-        assert!(acting <= 1, "seed {seed}: {acting} executions act on one target");
+        let open = self.world.ledger.incidents.values();
+        let acting = open.filter_map(|incident| Some((incident, incident.active_execution()?)));
+        let acting = acting.filter(|(_, e)| {
+            matches!(e.state, ExecutionState::Executing | ExecutionState::Verifying)
+        });
+        let mut targets = BTreeSet::new();
+        for (incident, _) in acting {
+            assert!(
+                targets.insert(incident.target.clone()),
+                "seed {seed}: two executions act on {}",
+                incident.target
+            );
+        }
         for injection in self.world.ledger.injections.values().filter(|i| i.state.is_live()) {
             let late = self.now - injection.deadline;
             assert!(
@@ -463,6 +550,8 @@ impl Sim {
         self.order(Command::Clear { injection: None, target: None });
         self.run(40);
         self.broken = false;
+        self.server = Server::Answers;
+        self.feed(Input::StoreReturned { merged: 0 });
         self.run(1_600);
         for incident in self.world.ledger.incidents.values() {
             let ended = matches!(incident.status, Status::Resolved | Status::Failed);
@@ -505,9 +594,13 @@ fn target_id() -> TargetId {
     TargetId::of("redis-test")
 }
 
+fn other_id() -> TargetId {
+    TargetId::of("redis-other")
+}
+
 fn world(ledger: Ledger, automatic: bool) -> World {
-    let target = Target {
-        id: target_id(),
+    let target = |id| Target {
+        id,
         engine: Engine::Redis,
         profile: Profile::Lab,
         lab: Some("lab".into()),
@@ -522,8 +615,12 @@ fn world(ledger: Ledger, automatic: bool) -> World {
         ..Rule::default()
     };
     let rules = if automatic { vec![rule] } else { vec![] };
-    let mut world =
-        World::new(ledger, vec![target], Policy { rules, version: "v1".into() }, Limits::default());
+    let mut world = World::new(
+        ledger,
+        vec![target(target_id()), target(other_id())],
+        Policy { rules, version: "v1".into() },
+        Limits::default(),
+    );
     if automatic {
         world.remediation = simctl::domain::incident::RemediationMode::Automatic;
     }

@@ -298,7 +298,11 @@ impl Turn<'_> {
     }
 
     fn go_on(&mut self, id: IncidentId, execution: ExecutionId, reason: String) {
-        let tried = self.incident(id).and_then(|incident| tried(incident, &reason));
+        // What may never have run has proven nothing: it may be proposed again, and approved again.
+        let incident = self.incident(id).filter(|incident| {
+            !incident.active_execution().is_some_and(Execution::was_interrupted)
+        });
+        let tried = incident.and_then(|incident| tried(incident, &reason));
         self.end_execution(id, execution, ExecutionState::Failed, Some(reason), tried);
         let attempts = self.incident(id).map_or(usize::MAX, Incident::attempts);
         if attempts < self.world.limits.attempts_per_incident {

@@ -11,6 +11,8 @@ use crate::domain::ids::{ExecutionId, IncidentId};
 use crate::domain::incident::{Incident, RemediationMode, Status};
 use crate::domain::injection::{Injection, InjectionState};
 
+const INTERRUPTED: &str = "simctl was interrupted while this ran; its end is not known";
+
 impl Turn<'_> {
     pub(super) fn started(&mut self, version: String, holder: String) {
         self.engine_says(EventBody::EngineStarted { version, holder });
@@ -69,7 +71,7 @@ impl Turn<'_> {
                 self.recheck(id, active.id, 0);
             }
             ExecutionState::Executing | ExecutionState::Verifying => {
-                self.close_interrupted_step(id, active);
+                self.close_open_step(id, active, INTERRUPTED);
                 self.say(
                     id,
                     active.id,
@@ -91,13 +93,10 @@ impl Turn<'_> {
         self.emit_on(id, actor::ENGINE, EventBody::Phase { execution, line });
     }
 
-    /// A step whose end a crash has hidden: said as it is.
-    fn close_interrupted_step(&mut self, id: IncidentId, active: &Execution) {
+    /// A step whose end nobody has seen: said as it is.
+    fn close_open_step(&mut self, id: IncidentId, active: &Execution, why: &str) {
         for run in active.steps.iter().filter(|run| run.end.is_none()) {
-            let output = Output {
-                stderr: "simctl was interrupted while this ran; its end is not known".into(),
-                ..Output::default()
-            };
+            let output = Output { stderr: why.to_owned(), ..Output::default() };
             let end =
                 StepEnd { at: self.now, ok: false, output, health_after: Health::Inconclusive };
             let body = EventBody::ActionFinished { execution: active.id, run: run.id, end };
@@ -151,7 +150,7 @@ impl Turn<'_> {
         }
         match execution.state {
             ExecutionState::Executing if execution.verification.is_none() => {
-                self.close_interrupted_step(id, execution);
+                self.close_open_step(id, execution, "it had no end in time and was broken off");
                 self.verify(id, execution.id);
             }
             ExecutionState::Executing => {
@@ -166,6 +165,14 @@ impl Turn<'_> {
             | ExecutionState::Failed
             | ExecutionState::Cancelled => self.take_back_or_go_on(id, execution.id, reason),
         }
+    }
+}
+
+impl Execution {
+    /// Whether a crash hid how an action ended: it may never have reached the target.
+    pub(super) fn was_interrupted(&self) -> bool {
+        let ends = self.steps.iter().filter_map(|run| run.end.as_ref());
+        ends.into_iter().any(|end| end.output.stderr == INTERRUPTED)
     }
 }
 

@@ -353,6 +353,42 @@ fn what_is_hard_to_take_back_waits_for_the_store() {
     assert!(story.approve(&print, Some("redis-test")).unwrap_err().contains("the store is away"));
     story.say(Input::StoreReturned { merged: 3 });
     story.approve(&print, Some("redis-test")).unwrap();
+
+    // Approved before, and checked again while the store is away: nothing runs, another approval is needed.
+    story.say(Input::StoreLost { reason: "gone again".into() });
+    story.ready();
+    assert!(matches!(story.effects[..], [Effect::Investigate { .. }]), "{:?}", story.effects);
+    assert_eq!(story.count("action_started"), 0);
+    story.propose(Risk::High);
+    let print = story.fingerprint();
+    assert!(story.approve(&print, Some("redis-test")).unwrap_err().contains("the store is away"));
+
+    // Low risk need not wait.
+    let mut story = Story::proposed(Risk::Low);
+    story.say(Input::StoreLost { reason: "gone".into() });
+    let print = story.fingerprint();
+    story.approve(&print, None).unwrap();
+    story.ready();
+    assert_eq!(story.count("action_started"), 1);
+}
+
+#[test]
+fn what_a_crash_may_have_kept_from_running_may_be_proposed_again() {
+    let mut story = Story::proposed(Risk::Low);
+    let print = story.fingerprint();
+    story.approve(&print, None).unwrap();
+    story.ready();
+    let mut next = story.after_crash();
+    next.measured(Some(false));
+    let (incident, execution) = next.active();
+    next.say(Input::Undone { incident, execution, ok: true, detail: "put back".into() });
+    next.propose(Risk::Low);
+    assert_eq!(next.count("proposed"), 2);
+    assert_eq!(next.count("action_started"), 1, "not without another approval");
+    let print = next.fingerprint();
+    next.approve(&print, None).unwrap();
+    next.ready();
+    assert_eq!(next.count("action_started"), 2);
 }
 
 #[test]
@@ -470,7 +506,14 @@ fn an_injection_that_outlives_its_deadline_is_reverted_by_the_engine() {
     assert!(story.effects.is_empty(), "once is enough");
     let injection = story.world.ledger.injections.values().next().unwrap().id;
     let state = InjectionState::Reverted { at: story.now, by: "engine".into(), left_over: vec![] };
-    story.say(Input::InjectionMoved { injection, state });
+    story.say(Input::InjectionMoved { injection, state: state.clone() });
+    // Told again, as after a crash: nothing is recorded twice, its journal goes all the same.
+    let recorded = story.log.len();
+    for _ in 0..2 {
+        assert_eq!(story.effects, [Effect::Forget { injection }]);
+        assert_eq!(story.log.len(), recorded);
+        story.say(Input::InjectionMoved { injection, state: state.clone() });
+    }
     let overdue = story.after_crash();
     assert!(overdue.effects.is_empty(), "a reverted injection is left alone");
 }

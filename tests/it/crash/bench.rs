@@ -263,19 +263,16 @@ impl Lab {
         let proposal = &proposed["body"]["proposal"];
         let fingerprint = proposal["fingerprint"].as_str().expect("a fingerprint");
         let target = proposal["target"].as_str().expect("a target");
-        let number = self.number_of(proposed);
+        let number = self.newest_open();
         self.home.run(&["approve", &number, "--fingerprint", fingerprint, "--type", target])
     }
 
-    /// The number of the incident an event is about, from the running engine.
-    fn number_of(&self, event: &Value) -> String {
-        let id = event["incident"].as_str().expect("it is about an incident");
-        let known = self.home.ok(&["incidents", "--json"]);
-        let known: Value = serde_json::from_str(&known).expect("JSON");
-        let incidents = known.as_array().or_else(|| known["incidents"].as_array());
-        let mut incidents = incidents.unwrap_or_else(|| panic!("no list: {known}")).iter();
-        let number = incidents.find(|incident| incident["id"] == id).map(|i| i["number"].clone());
-        number.unwrap_or_else(|| panic!("{id} is not in {known}")).to_string()
+    /// From the engine: the store may be away.
+    fn newest_open(&self) -> String {
+        let said = self.home.run(&["status", "--json"]);
+        let status: Value = serde_json::from_str(&said.out).expect("JSON");
+        let open = status["open_incidents"].as_array().and_then(|open| open.last().cloned());
+        open.and_then(|name| Some(name.as_str()?.to_owned())).expect("an open incident")
     }
 }
 

@@ -182,17 +182,18 @@ fn an_injection_ends_in_time_when_no_simctl_is_left_and_its_watchdogs_death_is_m
         }
         assert_eq!(limit(), before);
     }
-    let ends = lab.store("select distinct state from injections");
-    assert_eq!(ends, "reverted");
+    // The first may have been killed before it did anything.
+    let ends = lab.store("select state from injections where number > 1");
+    assert_eq!(ends, "reverted\nreverted\nreverted");
     nothing_ran_twice(&lab);
 }
 
 fn watchdog_of(lab: &Lab) -> u32 {
     let dir = lab.home.state_dir().join("injections");
-    let file =
-        std::fs::read_dir(dir).expect("journals").next().expect("a journal").expect("a file");
-    let journal: Value =
-        serde_json::from_slice(&std::fs::read(file.path()).expect("read")).expect("JSON");
+    let files = std::fs::read_dir(dir).expect("journals").flatten().map(|file| file.path());
+    let mut journals = files.filter(|path| path.extension().is_some_and(|ending| ending == "json"));
+    let file = journals.next().expect("a journal");
+    let journal: Value = serde_json::from_slice(&std::fs::read(file).expect("read")).expect("JSON");
     journal["watchdog"]["pid"].as_u64().and_then(|pid| pid.try_into().ok()).expect("a pid")
 }
 
@@ -289,7 +290,7 @@ fn a_store_that_stops_during_an_incident_misses_nothing() {
 }
 
 #[test]
-fn high_risk_waits_for_the_store_and_a_killed_engines_journal_is_merged_first() {
+fn a_journal_that_a_killed_engine_left_is_merged_before_anything_else() {
     let lab = Lab::up();
     let name = lab.name("simctl-store");
     let mut engine = started(&lab);
