@@ -3,19 +3,22 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::anyhow;
+use anyhow::{anyhow, bail};
 
 use super::print::Print;
 use super::{Done, bad_input};
 use crate::api::client::Client;
 use crate::config::load::{Flags, Loaded, load};
 use crate::config::secret::Secret;
-use crate::config::{Config, dirs};
+use crate::config::{Config, RuntimeChoice, TargetConfig, dirs};
 use crate::domain::effect::{Command, Ordered};
 use crate::domain::ids::incident_name;
 use crate::domain::incident::Incident;
-use crate::lab;
+use crate::lab::{self, Lab};
+use crate::ports::runtime::{Runtime, RuntimeKind};
 use crate::ports::store::{IncidentFilter, Store};
+use crate::runtime::docker::DockerRuntime;
+use crate::targets::{self, Server};
 
 /// The surroundings of a command.
 pub(super) struct Context {
@@ -59,7 +62,7 @@ impl Context {
     }
 
     /// The store by the configuration, else the lab's, else SQLite in the state directory.
-    pub(super) fn store_url(&self, lab: Option<&lab::Lab>) -> Secret {
+    pub(super) fn store_url(&self, lab: Option<&Lab>) -> Secret {
         let lab_url = || lab.map(|lab| lab.store_url.clone());
         self.config().store_url.clone().or_else(lab_url).unwrap_or_else(|| {
             let path = self.config().state_dir.join("simctl.db");
@@ -70,17 +73,66 @@ impl Context {
     /// Opens the store that records are read from.
     pub(super) async fn store(&self) -> anyhow::Result<Arc<dyn Store>> {
         let config = self.config();
-        let lab = match &config.store_url {
-            Some(_) => None,
-            None if config.lab.enabled => lab::find(config).await?,
-            None => None,
-        };
+        let lab = if config.store_url.is_some() { None } else { self.lab().await? };
         self.open_store(&self.store_url(lab.as_ref())).await
     }
 
     pub(super) async fn open_store(&self, at: &Secret) -> anyhow::Result<Arc<dyn Store>> {
         dirs::ensure_private(&self.config().state_dir)?;
         Ok(crate::store::open(at, &self.config().state_dir).await?)
+    }
+
+    /// The lab, when the configuration wants one and there is one. The user's own servers do not need it: for
+    /// them a runtime that cannot be reached is a remark.
+    pub(super) async fn lab(&self) -> anyhow::Result<Option<Lab>> {
+        let config = self.config();
+        if !config.lab.enabled {
+            return Ok(None);
+        }
+        match lab::find(config).await {
+            Err(error)
+                if config.lab.runtime == RuntimeChoice::Auto && !config.targets.is_empty() =>
+            {
+                self.print.progress(&format!("only your own servers are watched: {error:#}"));
+                Ok(None)
+            }
+            found => found,
+        }
+    }
+
+    /// For commands that make or break the lab.
+    pub(super) fn must_have_lab(&self) -> anyhow::Result<()> {
+        if self.config().lab.enabled {
+            return Ok(());
+        }
+        bail!("the lab is switched off by the configuration; set `enabled = true` under `[lab]`")
+    }
+
+    /// Everything to watch: the lab's servers, then the user's own.
+    pub(super) async fn servers(&self, lab: Option<&Lab>) -> Vec<Server> {
+        let config = self.config();
+        let runtime = match lab.map(|lab| &lab.runtime) {
+            Some(runtime) if runtime.kind() == RuntimeKind::Docker => Some(Arc::clone(runtime)),
+            _ => self.engine_of_containers().await,
+        };
+        let own =
+            config.targets.iter().map(|target| targets::own::server(target, runtime.as_ref()));
+        let of_lab = lab.map_or(&[][..], |lab| &lab.servers);
+        of_lab.iter().cloned().chain(own).collect()
+    }
+
+    /// The engine that runs the containers of the user's own servers, where some are named.
+    async fn engine_of_containers(&self) -> Option<Arc<dyn Runtime>> {
+        let inside = |target: &&TargetConfig| target.container.is_some();
+        let first = self.config().targets.iter().find(inside)?;
+        match DockerRuntime::connect().await {
+            Ok(engine) => Some(Arc::new(engine)),
+            Err(error) => {
+                let name = &first.id;
+                self.print.progress(&format!("{name} is watched from outside only: {error}"));
+                None
+            }
+        }
     }
 }
 

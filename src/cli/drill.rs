@@ -43,6 +43,9 @@ pub(super) async fn run(context: &Context, args: &Drill) -> Done {
     if !args.yes && (context.print.json || !show::can_ask()) {
         return Err(bad_input("there is no terminal to ask on; add --yes to approve beforehand"));
     }
+    if context.running().await?.is_none() {
+        context.must_have_lab()?;
+    }
     dirs::ensure_private(&context.config().state_dir)?;
     let _log = telemetry::start(&context.config().state_dir)?;
     let drill = drill::Drill { fault, target: args.target.clone(), ttl: args.ttl };

@@ -15,7 +15,6 @@ use crate::domain::effect::Command;
 use crate::domain::ids::TargetId;
 use crate::domain::injection::{Injection, InjectionState};
 use crate::faults::{ALL, Descriptor, Fault, Params, find, watchdog};
-use crate::lab;
 use crate::targets::Server;
 
 /// List the faults that can be injected into the lab, or explain one
@@ -204,7 +203,8 @@ async fn dry_run(context: &Context, args: &Inject, fault: &dyn Fault, mut params
     for param in d.params {
         params.entry(param.name.to_owned()).or_insert(param.default);
     }
-    let lab = lab::find(context.config())
+    let lab = context
+        .lab()
         .await?
         .ok_or_else(|| anyhow!("no lab is running; start it with `simctl up`"))?;
     let server = lab_server(&lab.servers, d, args.target.as_deref())?;

@@ -37,6 +37,7 @@ pub(super) struct Down {
 pub(super) struct Doctor {}
 
 pub(super) async fn up(context: &Context) -> Done {
+    context.must_have_lab()?;
     dirs::ensure_private(&context.config().state_dir)?;
     let print = context.print;
     let lab = lab::up(context.config(), &|line| print.progress(&line)).await?;
@@ -86,8 +87,14 @@ pub(super) fn view(lab: &Lab) -> serde_json::Value {
 }
 
 pub(super) async fn down(context: &Context, args: &Down) -> Done {
-    let print = context.print;
-    lab::down(context.config(), args.volumes, &|line| print.progress(&line)).await?;
+    context.must_have_lab()?;
+    let (config, print) = (context.config(), context.print);
+    let store = if args.volumes { lab::find(config).await?.map(|lab| lab.store_url) } else { None };
+    lab::down(config, args.volumes, &|line| print.progress(&line)).await?;
+    if let Some(store) = store {
+        // The next lab's log begins anew and is not to be held against the end of this one.
+        crate::store::forget(&store, &config.state_dir)?;
+    }
     let kept = if args.volumes { "" } else { "; its volumes are kept" };
     if print.json {
         print.json(&json!({ "down": true, "volumes_removed": args.volumes }))?;
@@ -100,6 +107,9 @@ pub(super) async fn down(context: &Context, args: &Down) -> Done {
 /// Whether the records can be read and where they are.
 async fn store_line(context: &Context) -> DoctorLine {
     let subject = "store".to_owned();
+    if let Some(detail) = not_yet(context).await {
+        return DoctorLine { subject, ok: None, detail, remedy: None };
+    }
     let looked = async {
         let store = context.store().await?;
         let head = store.head().await?;
@@ -116,6 +126,15 @@ async fn store_line(context: &Context) -> DoctorLine {
             ),
         },
     }
+}
+
+/// Looking must not make the file that is the store where there is neither a lab nor a choice.
+async fn not_yet(context: &Context) -> Option<String> {
+    let lab = context.lab().await.ok()?;
+    let url = context.store_url(lab.as_ref());
+    let file = url.reveal().strip_prefix("sqlite:")?;
+    let missing = !file.is_empty() && !std::path::Path::new(file).exists();
+    missing.then(|| format!("{file} is not there yet; the first run makes it"))
 }
 
 pub(super) async fn doctor(context: &Context) -> Done {

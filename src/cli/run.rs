@@ -21,8 +21,8 @@ use crate::engine::handle::Handle;
 use crate::engine::tasks::Tasks;
 use crate::narrate::{self, Labels};
 use crate::ports::store::Store;
-use crate::targets::{self, Server};
-use crate::{lab, telemetry};
+use crate::targets::Server;
+use crate::telemetry;
 
 /// Run the engine without a console, until ctrl-c or SIGTERM
 ///
@@ -80,12 +80,8 @@ pub(super) async fn run(context: &Context, args: &Run) -> Done {
 
 /// What to watch and where to record it.
 async fn surroundings(context: &Context) -> anyhow::Result<(Vec<Server>, Arc<dyn Store>)> {
-    let config = context.config();
-    let lab = if config.lab.enabled { lab::find(config).await? } else { None };
-    let runtime = lab.as_ref().map(|lab| &lab.runtime);
-    let own = config.targets.iter().map(|target| targets::own::server(target, runtime));
-    let lab_servers = lab.as_ref().map_or(&[][..], |lab| &lab.servers);
-    let servers: Vec<Server> = lab_servers.iter().cloned().chain(own).collect();
+    let lab = context.lab().await?;
+    let servers = context.servers(lab.as_ref()).await;
     if servers.is_empty() {
         bail!("there is nothing to watch; start the lab with `simctl up`, or add a [[target]]");
     }

@@ -14,8 +14,8 @@ use crate::domain::injection::Injection;
 use crate::domain::sample::{Answer, Sample};
 use crate::domain::target::Target;
 use crate::engine::handle::Snapshot;
-use crate::lab::{self, Lab};
-use crate::targets::{self, Server};
+use crate::lab::Lab;
+use crate::targets::Server;
 
 /// Show the targets and how they are
 ///
@@ -41,15 +41,11 @@ pub(super) async fn show(context: &Context) -> Done {
         return show_running(context, &engine.snapshot().await?);
     }
     let config = context.config();
-    let found = if config.lab.enabled { lab::find(config).await } else { Ok(None) };
-    let (lab, problem) = match found {
+    let (lab, problem) = match context.lab().await {
         Ok(lab) => (lab, None),
         Err(error) => (None, Some(format!("{error:#}"))),
     };
-    let runtime = lab.as_ref().map(|lab| &lab.runtime);
-    let own = config.targets.iter().map(|target| targets::own::server(target, runtime));
-    let lab_servers = lab.as_ref().map_or(&[][..], |lab| &lab.servers);
-    let servers: Vec<Server> = lab_servers.iter().cloned().chain(own).collect();
+    let servers = context.servers(lab.as_ref()).await;
     let lines = futures::future::join_all(servers.iter().map(ask)).await;
     let view = lab.as_ref().map(lab_cli::view);
     if context.print.json {

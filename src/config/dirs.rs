@@ -18,11 +18,9 @@ pub(super) fn default_state_dir() -> Option<PathBuf> {
 
 /// Makes the state directory, readable by nobody else; an existing one must not be writable by others.
 pub fn ensure_private(dir: &Path) -> anyhow::Result<()> {
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .with_context(|| format!("create the state directory {}", dir.display()))?;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).with_context(|| {
+        format!("create the state directory {}, or name another with --state-dir", dir.display())
+    })?;
     let mode = std::fs::metadata(dir)
         .with_context(|| format!("look at the state directory {}", dir.display()))?
         .mode();

@@ -140,17 +140,29 @@ async fn choose_target(
     fault: &dyn crate::faults::Fault,
     asked: Option<&str>,
 ) -> anyhow::Result<TargetId> {
-    if let Some(name) = asked {
-        return Ok(TargetId::from(name));
-    }
     let engine = fault.descriptor().engine;
     let snapshot = console.snapshot().await?;
+    if let Some(name) = asked {
+        return asked_target(&snapshot, name);
+    }
     let fits =
         |view: &&TargetView| view.target.is_lab() && engine.is_none_or(|e| e == view.target.engine);
     let found = snapshot.targets.iter().rev().find(fits).map(|view| view.target.id.clone());
     found.with_context(|| {
         format!("no target of the lab fits {}; `simctl up` makes the lab", fault.descriptor().id)
     })
+}
+
+/// A target that may not be broken is refused before anything is waited for.
+fn asked_target(snapshot: &Snapshot, name: &str) -> anyhow::Result<TargetId> {
+    let Some(view) = snapshot.targets.iter().find(|view| view.target.id == *name) else {
+        let names: Vec<&str> = snapshot.targets.iter().map(|v| v.target.id.as_str()).collect();
+        bail!("{name} is not watched; watched are: {}", names.join(", "));
+    };
+    if !view.target.is_lab() {
+        bail!("{name} is not a server of the lab; only the lab may be broken");
+    }
+    Ok(view.target.id.clone())
 }
 
 async fn wait_calm(console: &Console, target: &TargetId) -> anyhow::Result<TargetView> {

@@ -34,9 +34,8 @@ fn place(config: &TargetConfig, runtime: Option<&Arc<dyn Runtime>>) -> Option<Pl
         Engine::Redis => vec!["redis-cli".to_owned()],
         Engine::Postgres => {
             let user = config.user.clone().unwrap_or_else(|| "postgres".to_owned());
-            let mut client = ["psql", "-X", "-U"].map(str::to_owned).to_vec();
-            client.push(user);
-            client
+            let words = ["psql", "-X", "-U", &user, "-d", &config.database];
+            words.map(str::to_owned).to_vec()
         }
     };
     let unit = Unit { name: config.container.clone()?, lab: None, client };

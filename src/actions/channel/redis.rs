@@ -118,7 +118,8 @@ pub(super) fn spell_exec(place: &Place, link: &RedisLink, commands: &[Words]) ->
 }
 
 pub(super) fn spell_direct(link: &RedisLink, commands: &[Words]) -> String {
-    let at = format!("redis://{}:{}/{}", link.host, link.port, link.database);
+    let scheme = if link.tls.is_some() { "rediss" } else { "redis" };
+    let at = format!("{scheme}://{}:{}/{}", link.host, link.port, link.database);
     match commands {
         [only] => format!("{at} {}", abridged(&only.as_line())),
         many => format!("{at} <<'END'\n{}END", shown(many)),
