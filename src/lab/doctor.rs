@@ -75,6 +75,11 @@ pub async fn doctor(config: &Config) -> Vec<DoctorLine> {
         }
     }
     lines.push(programs_line(programs, choice, engine.is_ok()));
+    if !config.lab.enabled {
+        lines.push(DoctorLine::unknown("lab", "switched off by the configuration"));
+        lines.push(disk_line(&config.state_dir));
+        return lines;
+    }
     let found = found(config, engine.as_ref().ok()).await;
     lines.extend(lab_lines(config, engine.as_ref().ok()).await);
     let unseen = engine.is_err() && choice != RuntimeChoice::Process;
@@ -237,6 +242,8 @@ fn port_lines(
         .collect()
 }
 
+const AFRESH: &str = "`simctl down` and `simctl up` make the lab afresh; the records stay";
+
 /// Each role logs in and is what it should be, no more and no less.
 async fn role_lines(port: u16) -> Vec<DoctorLine> {
     let expected = [
@@ -251,11 +258,11 @@ async fn role_lines(port: u16) -> Vec<DoctorLine> {
             Ok(rows) if rows.first().and_then(|row| row.first()?.as_deref()) == Some(wanted) => {
                 DoctorLine::ok(&subject, "logs in, with the rights it should have")
             }
-            Ok(_) => DoctorLine::bad(
-                &subject,
-                "logs in, but its rights were changed",
-                "`simctl down` and `simctl up` make the lab afresh",
-            ),
+            Ok(_) => DoctorLine::bad(&subject, "logs in, but its rights were changed", AFRESH),
+            // SQLSTATE class 28: the role or its password was changed, and starting does not bring it back.
+            Err(error) if error.to_string().starts_with("28") => {
+                DoctorLine::bad(&subject, format!("cannot log in: {error:#}"), AFRESH)
+            }
             Err(error) => DoctorLine::bad(
                 &subject,
                 format!("cannot log in: {error:#}"),

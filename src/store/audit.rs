@@ -174,8 +174,21 @@ impl Walk<'_> {
 
 /// Where this machine remembers the end of this store's log.
 pub fn anchor_dir(state_dir: &Path, store: &dyn Store) -> PathBuf {
-    let digest = hex(&Sha256::digest(store.url()));
+    anchor_dir_at(state_dir, store.url())
+}
+
+/// The same, by the store's address as it is shown.
+pub(super) fn anchor_dir_at(state_dir: &Path, url: &str) -> PathBuf {
+    let digest = hex(&Sha256::digest(url));
     state_dir.join("anchors").join(digest.get(..16).unwrap_or(&digest))
+}
+
+/// Forgets the end of a log that was removed on purpose.
+pub(super) fn forget(dir: &Path) -> std::io::Result<()> {
+    match std::fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Remembers the end of the log in `dir`. A crash leaves the old memory or the new one.
@@ -241,5 +254,8 @@ mod tests {
         assert_eq!(recall(&inner).unwrap(), Some(head));
         std::fs::write(inner.join(ANCHOR), "{").unwrap();
         assert!(recall(&inner).unwrap_err().to_string().contains("head.json"));
+        forget(&inner).unwrap();
+        forget(&inner).unwrap();
+        assert_eq!(recall(&inner).unwrap(), None);
     }
 }

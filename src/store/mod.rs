@@ -59,6 +59,13 @@ fn bad_url(reason: &str) -> StoreError {
     }
 }
 
+/// Forgets what this machine remembers of a PostgreSQL store that was removed on purpose.
+pub fn forget(url: &Secret, state_dir: &Path) -> anyhow::Result<()> {
+    let pg = Pg::new(url.reveal()).map_err(|_| bad_url("it cannot be read"))?;
+    let dir = audit::anchor_dir_at(state_dir, &pg.masked());
+    audit::forget(&dir).with_context(|| format!("remove {}", dir.display()))
+}
+
 async fn open_postgres(url: &str) -> Result<Arc<dyn Store>, StoreError> {
     // The parser's own words may quote the URL, password and all.
     let pg = Pg::new(url).map_err(|_| bad_url("it cannot be read"))?;
