@@ -11,3 +11,4 @@ mod random_schedules;
 mod scenarios;
 mod store;
 mod targets;
+mod trials;
