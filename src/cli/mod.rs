@@ -108,7 +108,7 @@ const NO: ExitCode = ExitCode::FAILURE;
 
 /// Runs a command to its exit code.
 pub async fn run(cli: Cli) -> ExitCode {
-    match dispatch(cli).await {
+    match Box::pin(dispatch(cli)).await {
         Ok(code) => code,
         Err(error) => failed(&error),
     }

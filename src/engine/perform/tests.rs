@@ -3,7 +3,6 @@
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::effect::Input;
 use crate::domain::target::{Engine, Periods, Profile, Target, Thresholds};
 use crate::targets::redis::RedisLink;
 use crate::targets::{Link, Server};
