@@ -6,13 +6,16 @@ use std::time::Duration;
 use clap::Args;
 
 use super::context::Context;
+use super::print::or_dash;
 use super::show::{self, Answer};
 use super::{Done, NO, bad_input, decide, faults, parse};
 use crate::config::dirs;
 use crate::domain::incident::Incident;
 use crate::domain::policy::Demand;
 use crate::domain::proposal::Proposal;
-use crate::engine::drill::{self, Outcome, Stage, Verdict};
+use crate::engine::drill::outcome::Outcome;
+use crate::engine::drill::{self, Stage, Verdict};
+use crate::narrate::duration;
 use crate::telemetry;
 
 /// Inject a fault and follow it to its proven end
@@ -74,9 +77,50 @@ fn print(context: &Context, outcome: &Outcome) -> anyhow::Result<()> {
     if context.print.json {
         return context.print.json(outcome);
     }
-    let rows: Vec<_> =
-        outcome.rows.iter().map(|(name, value)| vec![name.clone(), value.clone()]).collect();
+    let rows = rows(outcome);
     context.print.table(&["WHAT", "MEASURED"], &rows, "nothing was measured")?;
     let verdict = if outcome.passed { "PASS: recovery proven, nothing left over" } else { "FAIL" };
     context.print.line(verdict)
+}
+
+/// What there is to tell, in the order it happened.
+fn rows(outcome: &Outcome) -> Vec<Vec<String>> {
+    let Outcome { times, health, .. } = outcome;
+    let score = |score: Option<u8>| or_dash(score);
+    let cause = outcome.cause.as_ref().zip(outcome.grade.as_ref());
+    let cost = outcome.cost.iter().map(|cost| format!("{} {}", cost.count, cost.what));
+    let cost: Vec<String> = cost.collect();
+    let levels = [health.before, health.at_open, health.after].map(score).join(" → ");
+    let told = [
+        ("fault", outcome.fault.clone()),
+        ("target", outcome.target.clone()),
+        ("incident", format!("{} {} {}", outcome.incident, outcome.finding, outcome.severity)),
+        ("detected after", took(times.detected)),
+        ("after the symptom", took(times.detected_after_symptom)),
+        ("cause", cause.map_or("unknown".into(), |(cause, grade)| format!("{cause} ({grade})"))),
+        ("because", or_dash(outcome.because.as_ref())),
+        ("proposed after", took(times.proposed)),
+        ("action", listed(&outcome.actions, ", ", "none ran")),
+        ("cost", listed(&cost, ", ", "nothing")),
+        ("approval to action", took(times.approval_to_action)),
+        ("acted for", took(times.acted)),
+        ("symptom-free after", took(times.symptom_free)),
+        ("held for", took(times.held)),
+        ("recovered after", took(times.recovered)),
+        ("health", levels),
+        ("status", outcome.failure.clone().unwrap_or_else(|| outcome.status.clone())),
+        ("left over", listed(&outcome.left_over, "; ", "nothing")),
+    ];
+    told.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect()
+}
+
+fn listed(all: &[String], between: &str, none: &str) -> String {
+    if all.is_empty() { none.to_owned() } else { all.join(between) }
+}
+
+/// A duration; one below zero is said as such.
+fn took(ms: Option<i64>) -> String {
+    let Some(ms) = ms else { return "-".to_owned() };
+    let sign = if ms < 0 { "-" } else { "" };
+    format!("{sign}{}", duration(ms.unsigned_abs()))
 }

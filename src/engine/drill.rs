@@ -8,19 +8,21 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use chrono::{DateTime, Utc};
-use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
 use super::handle::{Handle, Snapshot, TargetView};
 use crate::api::client::Client;
 use crate::config::Config;
 use crate::domain::effect::{Accepted, Command, Ordered};
-use crate::domain::execution::{Execution, ExecutionState};
+use crate::domain::execution::ExecutionState;
 use crate::domain::ids::{CauseId, FaultId, Fingerprint, TargetId};
 use crate::domain::incident::{Incident, Status};
 use crate::domain::injection::{Injection, InjectionState};
 use crate::domain::proposal::Proposal;
 use crate::targets::own;
+use outcome::Outcome;
+
+pub mod outcome;
 
 /// How often the snapshot is looked at.
 const LOOK: Duration = Duration::from_millis(50);
@@ -53,14 +55,6 @@ pub struct Stage<'a> {
     pub say: &'a (dyn Fn(String) + Send + Sync),
     /// Shows a proposal and returns the decision; blocks on the terminal.
     pub ask: &'a (dyn Fn(&Incident, &Proposal) -> Verdict + Send + Sync),
-}
-
-/// How it went: names and values for a table, in order.
-#[derive(Clone, Debug, Serialize)]
-pub struct Outcome {
-    pub rows: Vec<(String, String)>,
-    /// Recovery was proven and nothing is left over.
-    pub passed: bool,
 }
 
 /// The engine a drill works with.
@@ -130,9 +124,9 @@ async fn play(
     // Whatever happened, the lab is left as it was.
     console.order(actor, Command::Clear { injection: Some(number), target: None }).await?;
     let injection = wait_reverted(console, number).await?;
-    let incident = played?;
+    let (incident, took_at) = played?;
     let after = wait_calm(console, &target).await;
-    Ok(judge(&before, &incident, &injection, after.as_ref().ok()))
+    Ok(Outcome::of(&before, &incident, &injection, took_at, after.as_ref().ok()))
 }
 
 async fn choose_target(
@@ -203,14 +197,19 @@ async fn watch_incident(
     stage: &Stage<'_>,
     target: &TargetId,
     (injection, last_before): (u64, u64),
-) -> anyhow::Result<Arc<Incident>> {
+) -> anyhow::Result<(Arc<Incident>, Option<DateTime<Utc>>)> {
     let began = Instant::now();
     let mut decided: Option<Fingerprint> = None;
-    let mut said = String::new();
+    let (mut said, mut took_at) = (String::new(), None);
     loop {
         let snapshot = console.snapshot().await?;
-        if let Some(cause) = did_not_take(&snapshot, injection) {
-            bail!("the injection did not take: {cause}");
+        let injected = snapshot.injections.iter().find(|known| known.number == injection);
+        match injected.map(|known| &known.state) {
+            Some(InjectionState::DidNotTake { reason }) => {
+                bail!("the injection did not take: {reason}")
+            }
+            Some(InjectionState::Active { took_at: at, .. }) => took_at = Some(*at),
+            _ => {}
         }
         let of_drill = |i: &&Arc<Incident>| i.target == *target && i.number > last_before;
         let incident = snapshot.incidents.iter().rev().find(of_drill);
@@ -221,7 +220,7 @@ async fn watch_incident(
                 said = now;
             }
             if matches!(incident.status, Status::Resolved | Status::Failed) {
-                return Ok(Arc::clone(incident));
+                return Ok((Arc::clone(incident), took_at));
             }
             decide(console, config, stage, incident, &mut decided).await?;
         }
@@ -283,121 +282,9 @@ async fn wait_reverted(console: &Console, number: u64) -> anyhow::Result<Injecti
     }
 }
 
-fn did_not_take(snapshot: &Snapshot, number: u64) -> Option<String> {
-    let injection = snapshot.injections.iter().find(|injection| injection.number == number)?;
-    if let InjectionState::DidNotTake { reason } = &injection.state {
-        Some(reason.clone())
-    } else {
-        None
-    }
-}
-
 fn progress(incident: &Incident) -> String {
     let state = incident.active_execution().map(|execution| execution.state.as_str());
     let words = [Some(incident.status.as_str()), state, incident.cause().map(CauseId::as_str)];
     let said: Vec<&str> = words.into_iter().flatten().collect();
     format!("{} {}", incident.name(), said.join(", "))
-}
-
-fn judge(
-    before: &TargetView,
-    incident: &Incident,
-    injection: &Injection,
-    after: Option<&TargetView>,
-) -> Outcome {
-    let ran = incident.executions.iter().rev().find(|execution| execution.has_acted());
-    let proven = ran
-        .and_then(|e| e.verification.as_ref())
-        .is_some_and(super::super::domain::execution::Verification::passed);
-    let left_over = left_over(injection);
-    let passed =
-        proven && incident.status == Status::Resolved && left_over.is_empty() && after.is_some();
-    let mut rows: Vec<(String, String)> = vec![
-        row("fault", injection.fault.as_str()),
-        row("target", injection.target.as_str()),
-        row(
-            "incident",
-            format!(
-                "{} {} {}",
-                incident.name(),
-                incident.finding.as_str(),
-                incident.severity.as_str()
-            ),
-        ),
-        row("detected after", since(incident.first_bad_at, Some(incident.opened_at))),
-    ];
-    rows.extend(cause_rows(incident));
-    if let Some(execution) = ran {
-        rows.extend(execution_rows(execution));
-    }
-    let after_health = after.map_or(incident.health_at_end.unwrap_or_default(), |view| view.health);
-    rows.push(row(
-        "health",
-        format!("{} → {} → {after_health}", before.health, incident.health_at_open),
-    ));
-    rows.push(row("recovered after", since(incident.first_bad_at, incident.resolved_at)));
-    rows.push(row(
-        "status",
-        incident.failure_reason.clone().unwrap_or_else(|| incident.status.as_str().into()),
-    ));
-    rows.push(row(
-        "left over",
-        if left_over.is_empty() { "nothing".into() } else { left_over.join("; ") },
-    ));
-    rows.push(row("proven", if passed { "yes" } else { "no" }));
-    Outcome { rows, passed }
-}
-
-fn cause_rows(incident: &Incident) -> Vec<(String, String)> {
-    let Some(diagnosis) = &incident.diagnosis else { return vec![row("cause", "not diagnosed")] };
-    let causes: Vec<String> =
-        diagnosis.causes.iter().map(|c| format!("{} ({})", c.cause, c.grade)).collect();
-    let named = if causes.is_empty() { "unknown".to_owned() } else { causes.join(", ") };
-    vec![row("cause", named), row("because", diagnosis.summary.clone())]
-}
-
-fn execution_rows(execution: &Execution) -> Vec<(String, String)> {
-    let mut rows = Vec::new();
-    if let Some(proposal) = &execution.proposal {
-        let steps = || proposal.draft.steps.iter().flat_map(|step| &step.preview.consequences);
-        let cost: Vec<String> = steps().map(|c| format!("{} {}", c.count, c.what)).collect();
-        let decided = execution.approval.as_ref().map(|approval| approval.at);
-        let first = execution.steps.first().map(|run| run.started_at);
-        rows.push(row("action", proposal.draft.actions()));
-        rows.push(row("cost", if cost.is_empty() { "nothing".into() } else { cost.join(", ") }));
-        rows.push(row("proposed after", since(execution.started_at, Some(proposal.created_at))));
-        rows.push(row("approval to action", decided.map_or("-".into(), |at| since(at, first))));
-    }
-    if let Some(proof) = &execution.verification {
-        let free = proof.symptom_free_after_ms.map_or("never".into(), |ms| format!("{ms} ms"));
-        let held = format!(
-            "{:.1} s, {} rounds of {} checks",
-            proof.held_ms as f64 / 1_000.0,
-            proof.rounds,
-            proof.checks.len()
-        );
-        rows.push(row("symptom-free after", free));
-        rows.push(row("held", held));
-    }
-    rows
-}
-
-fn left_over(injection: &Injection) -> Vec<String> {
-    match &injection.state {
-        InjectionState::Reverted { left_over, .. } => left_over.clone(),
-        InjectionState::Starting
-        | InjectionState::Active { .. }
-        | InjectionState::Reverting
-        | InjectionState::DidNotTake { .. } => {
-            vec![format!("{} is {}", injection.name(), injection.state.as_str())]
-        }
-    }
-}
-
-fn row(name: &str, value: impl Into<String>) -> (String, String) {
-    (name.to_owned(), value.into())
-}
-
-fn since(from: DateTime<Utc>, to: Option<DateTime<Utc>>) -> String {
-    to.map_or("-".into(), |to| format!("{:.2} s", (to - from).num_milliseconds() as f64 / 1_000.0))
 }

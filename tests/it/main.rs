@@ -5,6 +5,7 @@
 mod actions;
 mod cli;
 mod crash;
+mod drills;
 mod faults;
 mod lab;
 mod random_schedules;

@@ -209,13 +209,18 @@ pub(crate) struct Lab {
 
 impl Lab {
     pub(crate) fn up() -> Self {
+        Self::with("")
+    }
+
+    /// With more configuration than the lab's.
+    pub(crate) fn with(more: &str) -> Self {
         static LABS: AtomicU16 = AtomicU16::new(0);
         let lab = LABS.fetch_add(1, Ordering::Relaxed);
         let id = format!("crash{}n{lab}", std::process::id());
         let [redis, postgres, store] = free_ports(lab);
         let config = format!(
             "[lab]\nid = \"{id}\"\nruntime = \"docker\"\nredis_port = {redis}\n\
-             postgres_port = {postgres}\nstore_port = {store}\nverify_hold = \"2s\"\n"
+             postgres_port = {postgres}\nstore_port = {store}\nverify_hold = \"2s\"\n{more}"
         );
         let lab = Self { home: Home::with(&config), id };
         lab.home.ok(&["up"]);
