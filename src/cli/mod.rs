@@ -157,7 +157,7 @@ async fn dispatch(cli: Cli) -> Done {
         Command::Doctor(_) => lab::doctor(&context).await,
         Command::Run(args) => Box::pin(run::run(&context, &args)).await,
         Command::Inject(args) => faults::inject(&context, &args).await,
-        Command::Clear(args) => faults::clear(&context, &args).await,
+        Command::Clear(args) => Box::pin(faults::clear(&context, &args)).await,
         Command::Drill(args) => Box::pin(drill::run(&context, &args)).await,
         Command::Incidents(args) => incidents::run(&context, &args).await,
         Command::Approve(args) => decide::approve(&context, &args).await,

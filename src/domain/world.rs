@@ -25,6 +25,8 @@ pub struct World {
     pub remediation: RemediationMode,
     /// Whether events go to the local journal for now; what is hard to take back waits until they do not.
     pub store_is_away: bool,
+    /// When the newest event happened: the next one is later, so that sorting by time is sorting by order.
+    pub last_at: DateTime<Utc>,
 }
 
 /// One target under watch.
@@ -50,6 +52,7 @@ impl World {
             limits,
             remediation: RemediationMode::default(),
             store_is_away: false,
+            last_at: DateTime::UNIX_EPOCH,
         }
     }
 

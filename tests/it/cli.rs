@@ -324,7 +324,6 @@ fn without_an_engine_commands_that_need_one_say_so() {
         &["approve", "INC-0042"][..],
         &["reject", "42", "--reason", "no"],
         &["retry", "42"],
-        &["clear", "--all"],
         &["incidents", "note", "42", "hello"],
         &["incidents", "resolve", "42", "--reason", "done"],
     ] {
@@ -333,6 +332,9 @@ fn without_an_engine_commands_that_need_one_say_so() {
         let sentence = "simctl: no engine is running; start `simctl run` or `simctl tui`\n";
         assert_eq!(said.err, sentence, "{args:?}");
     }
+    // What is injected is written down in the state directory, and undone from there.
+    let said = home.alone(&["clear", "--all"]);
+    assert_eq!((said.code, said.out.as_str()), (0, "nothing is injected; no engine is running\n"));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::{Turn, actor};
 use crate::domain::effect::{Accepted, Effect, Refused};
 use crate::domain::event::EventBody;
+use crate::domain::health::Health;
 use crate::domain::ids::{FaultId, InjectionId, TargetId};
 use crate::domain::injection::{Injection, InjectionState};
 
@@ -73,6 +74,10 @@ impl Turn<'_> {
             return Err(Refused::because(format!(
                 "{name} is open on {target}; a drill starts from a healthy target"
             )));
+        }
+        if watch.health() == Health::Inconclusive {
+            let text = format!("{target} was not measured yet; try again in a second");
+            return Err(Refused::because(text));
         }
         if !watch.client_is_content() || watch.health().score().is_none_or(|score| score == 0) {
             let text = format!("{target} is not healthy right now (health {})", watch.health());

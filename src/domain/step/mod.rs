@@ -9,7 +9,7 @@
 //! | `inject` | faults we cause: guards, deadline, clearing |
 //! | `recover` | what a new engine does with what it finds, and what takes too long |
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::effect::{Accepted, Command, Effect, Input, Ordered, Refused};
 use super::event::{Event, EventBody};
@@ -146,7 +146,9 @@ impl Turn<'_> {
         body: EventBody,
     ) {
         let seq = self.world.ledger.seq + 1;
-        let event = Event { seq, at: self.now, incident, target, actor: actor.to_owned(), body };
+        let at = self.now.max(self.world.last_at + TimeDelta::microseconds(1));
+        self.world.last_at = at;
+        let event = Event { seq, at, incident, target, actor: actor.to_owned(), body };
         self.world.ledger.apply(&event);
         self.outcome.events.push(event);
     }

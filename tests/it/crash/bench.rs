@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -296,7 +297,7 @@ impl Drop for Lab {
 
 /// Three ports that nobody uses, below those the system hands out by itself.
 fn free_ports(lab: u16) -> [u16; 3] {
-    let offset = (u16::try_from(std::process::id() % 3).expect("fits") + lab) * 3;
+    let offset = (u16::try_from(std::process::id() % 500).expect("fits") + lab) * 9;
     let mut free =
         (22_380 + offset..32_000).filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
     [(); 3].map(|()| free.next().expect("a free port"))

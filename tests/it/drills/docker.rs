@@ -135,8 +135,17 @@ fn records_that_were_touched_are_named(lab: &Lab) {
     assert!(broken("the end").contains(&format!("{}", last - 1)), "{}", broken("the end"));
 }
 
+/// The engine answers and has found both targets in order.
+fn watched(lab: &Lab) {
+    eventually("a healthy lab under watch", || {
+        let said = lab.home.run(&["status", "--json"]);
+        let status: Value = serde_json::from_str(&said.out).ok()?;
+        (said.code == 0 && status["engine"].is_object()).then_some(())
+    });
+}
+
 fn inject_and_wait(lab: &Lab, engine: &mut Engine, fault: &str) -> (u64, String) {
-    lab.wait_until_well();
+    watched(lab);
     lab.home.ok(&["inject", fault]);
     let proposed = engine.event("proposed", |_| true);
     let fingerprint =
@@ -231,7 +240,7 @@ fn an_approval_that_comes_too_late_or_after_a_change_runs_nothing() {
 fn the_guards_of_injection_hold() {
     let lab = Lab::up();
     let engine = lab.home.engine();
-    lab.wait_until_well();
+    watched(&lab);
     let before = lab.redis(&["CONFIG", "GET", "maxmemory"]);
     let dry = lab.home.ok(&["inject", "maxmemory-lowered", "--dry-run"]);
     assert!(dry.contains("CONFIG SET maxmemory 5mb") && dry.contains("undo"), "{dry}");

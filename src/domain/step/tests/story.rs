@@ -200,6 +200,7 @@ impl Story {
         assert_eq!(ledger, self.world.ledger, "the log gives the same ledger");
         let mut next = Self::with(ledger, self.world.policy.clone());
         next.now = self.now;
+        next.ids = Ids::seeded(2);
         next.log.clone_from(&self.log);
         next.say(Input::Started { version: "t".into(), holder: "t2".into() });
         next
