@@ -344,9 +344,10 @@ async fn measure(one: &Watched) -> Health {
     let began = Instant::now();
     loop {
         let (held, fresh) = tokio::join!(one.probe.held(), one.probe.fresh());
-        let is_back = !matches!(fresh.connect, Answer::Gone { .. } | Answer::Starting { .. });
+        let health = health::judge(&one.server.target, Some(&held), Some(&fresh));
+        let is_back = !matches!(fresh.connect, Answer::Gone { .. }) && health.score().is_some();
         if is_back || began.elapsed() > PATIENCE {
-            return health::judge(&one.server.target, Some(&held), Some(&fresh));
+            return health;
         }
         sleep(AGAIN).await;
     }

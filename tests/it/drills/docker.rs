@@ -49,10 +49,11 @@ fn story_is_stored(lab: &Lab, number: u64, cause: &str) {
         newest(lab, "select state from agent_executions where incident_id = NEWEST"),
         "completed"
     );
-    let whole = "select bool_and(result = 'success' and exit_code = 0 and command like 'docker %' \
-                 and duration_ms >= 0 and health_before is not null and health_after is not null) \
-                 from agent_actions where incident_id = NEWEST";
-    assert_eq!(newest(lab, whole), "t");
+    let odd = "select coalesce(string_agg(agent_actions::text, ' '), '') from agent_actions \
+               where incident_id = NEWEST and not (result = 'success' and exit_code = 0 \
+               and command like 'docker %' and duration_ms >= 0 \
+               and health_before is not null and health_after is not null)";
+    assert_eq!(newest(lab, odd), "", "an action without its whole record");
     let decided = newest(
         lab,
         "select string_agg(decision, ' ' order by at) from approvals where incident_id = NEWEST",
@@ -173,7 +174,9 @@ fn only_one_valid_approval_runs_anything_and_only_once() {
     let approve = |words: &[&str]| lab.home.run(&[&["approve", &name], words].concat());
 
     refused(&approve(&["--fingerprint", "000000", "--type", &target]), "names no proposal");
-    refused(&approve(&["--fingerprint", &print]), "nothing was typed");
+    let untyped = approve(&["--fingerprint", &print]);
+    assert_eq!(untyped.code, 2, "{untyped:?}");
+    assert!(untyped.err.contains(&format!("--type {target}")), "{untyped:?}");
     refused(&approve(&["--fingerprint", &print, "--type", "redis"]), "`redis` was typed");
     assert_eq!(acted(&lab), "0");
 
