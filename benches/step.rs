@@ -1,6 +1,5 @@
 //! What one decision costs: a healthy sample, a bad one, and a tick, with few and many incidents in memory.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -9,6 +8,7 @@ use simctl::domain::effect::Input;
 use simctl::domain::ids::{Ids, TargetId};
 use simctl::domain::ledger::{Ledger, Limits};
 use simctl::domain::policy::Policy;
+use simctl::domain::readings::Readings;
 use simctl::domain::sample::{Answer, Origin, Sample, reading};
 use simctl::domain::step::step;
 use simctl::domain::target::{Engine, Profile, Target, Thresholds};
@@ -89,12 +89,12 @@ fn refused() -> Answer {
 }
 
 fn sample(at: DateTime<Utc>, write: Answer) -> Sample {
-    let readings = BTreeMap::from([
-        (reading::USED_MEMORY_BYTES.to_owned(), 5_000_000.0),
-        (reading::MAXMEMORY_BYTES.to_owned(), 52_428_800.0),
-        (reading::REFUSES_WHEN_FULL.to_owned(), 1.0),
-        (reading::KEYS.to_owned(), 500.0),
-        (reading::CLIENTS.to_owned(), 3.0),
+    let readings = Readings::from([
+        (reading::USED_MEMORY_BYTES, 5_000_000.0),
+        (reading::MAXMEMORY_BYTES, 52_428_800.0),
+        (reading::REFUSES_WHEN_FULL, 1.0),
+        (reading::KEYS, 500.0),
+        (reading::CLIENTS, 3.0),
     ]);
     Sample {
         at,

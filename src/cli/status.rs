@@ -183,14 +183,13 @@ fn line(
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
+    use crate::domain::readings::Readings;
     use crate::domain::sample::Origin;
 
     fn sample(connect: Answer, read: Answer, write: Answer) -> Sample {
         let at = DateTime::from_timestamp(1_700_000_000, 0).unwrap();
-        let readings = BTreeMap::new();
+        let readings = Readings::default();
         Sample { at, origin: Origin::Fresh, took_ms: 1.0, connect, read, write, readings }
     }
 

@@ -21,18 +21,26 @@ pub(super) fn judge(window: &Window, now: DateTime<Utc>) -> Verdict {
     if streak::is_starting(window, now) || streak::is_away(window, now) {
         return Verdict::Inconclusive("the server does not answer");
     }
-    let levels: Vec<Level> = window.newest(Origin::Held).filter_map(Level::of).collect();
-    let [newest, before, ..] = levels.as_slice() else {
+    let levels = || window.newest(Origin::Held).filter_map(Level::of);
+    // What the two newest say; only a trouble needs the whole window, to tell since when.
+    let Some(before) = levels().nth(1) else {
+        return Verdict::Inconclusive("memory was not measured twice");
+    };
+    let is_needed = |level: &Level<'_>| before.sample.at - level.sample.at <= SLOPE_SPAN;
+    let recent: Vec<Level> = levels().take_while(is_needed).collect();
+    let [newest, ..] = recent.as_slice() else {
         return Verdict::Inconclusive("memory was not measured twice");
     };
     if !streak::is_recent(newest.sample, now) {
         return Verdict::Inconclusive("the newest sample is too old");
     }
     let thresholds = &window.target.thresholds;
-    let bad = |from: usize| levels.get(from..).is_some_and(|past| is_bad(past, thresholds));
+    let bad = |from: usize| recent.get(from..).is_some_and(|past| is_bad(past, thresholds));
     match (bad(0), bad(1)) {
         (true, true) => {
-            let length = (0..levels.len()).take_while(|from| bad(*from)).count();
+            let levels: Vec<Level> = levels().collect();
+            let bad = |from: &usize| levels.get(*from..).is_some_and(|p| is_bad(p, thresholds));
+            let length = (0..levels.len()).take_while(bad).count();
             let since = levels.get(length - 1).map_or(before.sample.at, |level| level.sample.at);
             Verdict::Present(finding(&levels, thresholds, since))
         }

@@ -1,12 +1,12 @@
 //! Windows for the tests of detectors, written as short tables.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::domain::finding::{Finding, Verdict};
 use crate::domain::ids::TargetId;
+use crate::domain::readings::Readings;
 use crate::domain::sample::{Answer, Origin, RuntimeEvent, RuntimeEventKind, Sample};
 use crate::domain::target::{Engine, Profile, Target, Thresholds};
 use crate::domain::window::Window;
@@ -38,7 +38,7 @@ pub(super) fn sample(
     read: Answer,
     write: Answer,
 ) -> Sample {
-    let readings = BTreeMap::new();
+    let readings = Readings::default();
     Sample { at: at(ms), origin, took_ms: 0.3, connect, read, write, readings }
 }
 
@@ -68,8 +68,8 @@ fn one(word: &str) -> Sample {
     sample(origin, ms, connect, read, write)
 }
 
-pub(super) fn with(mut sample: Sample, readings: &[(&str, f64)]) -> Sample {
-    sample.readings = readings.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
+pub(super) fn with(mut sample: Sample, readings: &[(&'static str, f64)]) -> Sample {
+    sample.readings = readings.iter().copied().collect();
     sample
 }
 

@@ -333,7 +333,7 @@ fn idle_sessions_of_a_real_server_count_when_they_are_old_and_still_become_more(
         let window = slots(Profile::Production, 0.0, 250, &[(15.0, 15.0); 4]);
         let story =
             window.newest(crate::domain::sample::Origin::Held).cloned().map(|mut sample| {
-                sample.readings.insert(reading::MAX_CONNECTIONS.into(), max);
+                sample.readings = sample.readings.with(reading::MAX_CONNECTIONS, max);
                 sample
             });
         let mut story: Vec<_> = story.collect();

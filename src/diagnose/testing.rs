@@ -66,7 +66,7 @@ pub(crate) fn redis_sample(at: f64, limit: u64, keys: u64, write: Answer) -> Sam
         connect: Answer::Ok,
         read: Answer::Ok,
         write,
-        readings: readings.map(|(name, value)| (name.to_owned(), value)).into(),
+        readings: readings.into(),
     }
 }
 

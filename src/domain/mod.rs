@@ -16,6 +16,7 @@ pub mod injection;
 pub mod ledger;
 pub mod policy;
 pub mod proposal;
+pub mod readings;
 pub mod sample;
 pub mod step;
 pub mod target;

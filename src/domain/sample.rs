@@ -1,9 +1,9 @@
 //! One observation of a target: what a client felt, and the server's own readings with their units in the name.
 
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+
+use super::readings::Readings;
 
 /// Names of readings. Each carries its unit; a reading that could not be taken is absent, never zero.
 pub mod reading {
@@ -116,13 +116,13 @@ pub struct Sample {
     pub connect: Answer,
     pub read: Answer,
     pub write: Answer,
-    pub readings: BTreeMap<String, f64>,
+    pub readings: Readings,
 }
 
 impl Sample {
     /// A reading by name, when it was taken.
     pub fn reading(&self, name: &str) -> Option<f64> {
-        self.readings.get(name).copied()
+        self.readings.get(name)
     }
 
     /// The first answer that was bad, in the order a client meets them.

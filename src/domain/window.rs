@@ -107,7 +107,7 @@ mod tests {
         })
     }
 
-    fn sample(origin: Origin, ms: i64, readings: &[(&str, f64)]) -> Sample {
+    fn sample(origin: Origin, ms: i64, readings: &[(&'static str, f64)]) -> Sample {
         Sample {
             at: at(ms),
             origin,
@@ -115,7 +115,7 @@ mod tests {
             connect: Answer::Ok,
             read: Answer::Ok,
             write: Answer::Ok,
-            readings: readings.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(),
+            readings: readings.iter().copied().collect(),
         }
     }
 

@@ -126,7 +126,7 @@ async fn play(
     let injection = wait_reverted(console, number).await?;
     let (incident, took_at) = played?;
     let after = wait_calm(console, &target).await;
-    Ok(Outcome::of(&before, &incident, &injection, took_at, after.as_ref().ok()))
+    Ok(Outcome::of(&before, &incident, &injection, took_at, after.ok().as_deref()))
 }
 
 async fn choose_target(
@@ -139,8 +139,9 @@ async fn choose_target(
     if let Some(name) = asked {
         return asked_target(&snapshot, name);
     }
-    let fits =
-        |view: &&TargetView| view.target.is_lab() && engine.is_none_or(|e| e == view.target.engine);
+    let fits = |view: &&Arc<TargetView>| {
+        view.target.is_lab() && engine.is_none_or(|e| e == view.target.engine)
+    };
     let found = snapshot.targets.iter().rev().find(fits).map(|view| view.target.id.clone());
     found.with_context(|| {
         format!("no target of the lab fits {}; `simctl up` makes the lab", fault.descriptor().id)
@@ -159,7 +160,7 @@ fn asked_target(snapshot: &Snapshot, name: &str) -> anyhow::Result<TargetId> {
     Ok(view.target.id.clone())
 }
 
-async fn wait_calm(console: &Console, target: &TargetId) -> anyhow::Result<TargetView> {
+async fn wait_calm(console: &Console, target: &TargetId) -> anyhow::Result<Arc<TargetView>> {
     let until = Instant::now() + CALM;
     loop {
         let snapshot = console.snapshot().await?;
@@ -175,7 +176,7 @@ async fn wait_calm(console: &Console, target: &TargetId) -> anyhow::Result<Targe
                 .into_iter()
                 .all(|s| s.as_ref().is_some_and(super::super::domain::sample::Sample::is_clean));
         if is_calm {
-            return Ok(view.clone());
+            return Ok(Arc::clone(view));
         }
         if Instant::now() > until {
             match open {

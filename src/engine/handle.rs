@@ -20,7 +20,7 @@ pub struct Snapshot {
     pub at: DateTime<Utc>,
     /// The newest event in here.
     pub seq: u64,
-    pub targets: Vec<TargetView>,
+    pub targets: Vec<Arc<TargetView>>,
     /// Open ones and the most recently ended, by number.
     pub incidents: Vec<Arc<Incident>>,
     /// Live ones and the most recently ended, by number.

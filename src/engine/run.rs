@@ -18,7 +18,7 @@ use super::keeper::{Keeper, LEASE_TTL};
 use super::orders;
 use super::perform::Performer;
 use super::pollers::{self, Nudges, Watched};
-use super::snapshot::Views;
+use super::snapshot::{Pace, Views};
 use crate::actions;
 use crate::config::Config;
 use crate::domain::effect::{Accepted, Effect, Input, Refused};
@@ -146,6 +146,7 @@ pub async fn start_with(parts: Parts) -> Result<Running, StoreError> {
         keeper,
         performer,
         views,
+        pace: Pace::new(Instant::now()),
         snapshots: snapshots_in,
         events: events.clone(),
         watched,
@@ -179,6 +180,7 @@ struct Engine {
     keeper: Keeper,
     performer: Performer,
     views: Views,
+    pace: Pace,
     snapshots: watch::Sender<Arc<Snapshot>>,
     events: broadcast::Sender<Arc<crate::domain::event::Sealed>>,
     watched: BTreeMap<TargetId, Watched>,
@@ -240,6 +242,7 @@ impl Engine {
                 Some(input) = inlets.results.recv() => { self.decide(input, &mut round); }
                 Some(input) = inlets.inputs.recv() => { self.decide(input, &mut round); }
                 Some(errand) = errands.recv() => self.errand(errand, &mut round).await?,
+                () = self.pace.until_due() => {}
                 _ = ticks.tick() => { self.decide(Input::Tick, &mut round); }
                 _ = renewals.tick() => self.renew_lease(errands_in.clone()),
                 _ = looks.tick(), if self.keeper.is_away() => self.look_for_store(errands_in.clone()),
@@ -272,7 +275,13 @@ impl Engine {
 
     fn decide(&mut self, input: Input, round: &mut Round) -> Option<Answer> {
         let input = self.with_known_baseline(input);
+        if let Input::Sampled { target, .. } | Input::Runtime { target, .. } = &input {
+            self.views.touch(target);
+        }
         let outcome = step(&mut self.world, input, now(), &mut self.ids);
+        for target in outcome.events.iter().filter_map(|event| event.target.as_ref()) {
+            self.views.touch(target);
+        }
         round.events.extend(outcome.events);
         round.effects.extend(outcome.effects);
         outcome.reply
@@ -298,6 +307,7 @@ impl Engine {
 
     /// Makes a round durable, shows it, and only then lets it act.
     async fn finish(&mut self, mut round: Round) -> Result<(), StoreError> {
+        let is_urgent = !(round.events.is_empty() && round.replies.is_empty());
         if !round.events.is_empty() {
             let kept = self.keeper.keep(round.events, &self.world.ledger).await?;
             for sealed in kept.sealed {
@@ -308,8 +318,10 @@ impl Engine {
                 self.store_was_lost(reason, &mut round.effects);
             }
         }
-        let snapshot = self.views.of(&self.world, self.keeper.view(), now());
-        self.snapshots.send_replace(Arc::new(snapshot));
+        if self.pace.is_due(is_urgent, Instant::now()) {
+            let snapshot = self.views.of(&self.world, self.keeper.view(), now());
+            self.snapshots.send_replace(Arc::new(snapshot));
+        }
         for effect in round.effects {
             self.performer.perform(effect);
         }

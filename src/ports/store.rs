@@ -1,7 +1,5 @@
 //! Where events and the rows derived from them are kept, for good.
 
-use std::collections::BTreeMap;
-
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -12,6 +10,7 @@ use crate::domain::ids::IncidentId;
 use crate::domain::incident::{Incident, Status};
 use crate::domain::injection::Injection;
 use crate::domain::ledger::Ledger;
+use crate::domain::readings::Readings;
 
 /// Why the store did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -200,7 +199,7 @@ pub struct HistoryPoint {
     pub at: DateTime<Utc>,
     pub target: String,
     pub health: Option<u8>,
-    pub readings: BTreeMap<String, f64>,
+    pub readings: Readings,
 }
 
 /// The store. PostgreSQL and SQLite keep the same story.

@@ -1,9 +1,8 @@
 //! A sample while it is being taken.
 
-use std::collections::BTreeMap;
-
 use tokio::time::Instant;
 
+use crate::domain::readings::Readings;
 use crate::domain::sample::{Answer, Origin, Sample};
 use crate::engine::clock;
 
@@ -14,7 +13,7 @@ pub(super) struct Draft {
     pub(super) connect: Answer,
     pub(super) read: Answer,
     pub(super) write: Answer,
-    pub(super) readings: BTreeMap<String, f64>,
+    pub(super) readings: Readings,
 }
 
 impl Draft {
@@ -25,7 +24,7 @@ impl Draft {
             connect: Answer::NotAsked,
             read: Answer::NotAsked,
             write: Answer::NotAsked,
-            readings: BTreeMap::new(),
+            readings: Readings::default(),
         }
     }
 

@@ -19,6 +19,7 @@ use simctl::domain::injection::InjectionState;
 use simctl::domain::ledger::{Ledger, Limits};
 use simctl::domain::policy::{Demand, Policy, Rule};
 use simctl::domain::proposal::{Args, Draft, Preview, ProposedStep, Risk, Undo};
+use simctl::domain::readings::Readings;
 use simctl::domain::sample::{Answer, Origin, RuntimeEvent, RuntimeEventKind, Sample, reading};
 use simctl::domain::step::step;
 use simctl::domain::target::{Engine, Profile, Target, Thresholds};
@@ -500,13 +501,13 @@ impl Sim {
             other.clone()
         };
         let used = if broken { 50_000_000.0 } else { 5_000_000.0 };
-        let readings = BTreeMap::from([
-            (reading::USED_MEMORY_BYTES.to_owned(), used),
-            (reading::MAXMEMORY_BYTES.to_owned(), 52_428_800.0),
-            (reading::REFUSES_WHEN_FULL.to_owned(), 1.0),
+        let readings = Readings::from([
+            (reading::USED_MEMORY_BYTES, used),
+            (reading::MAXMEMORY_BYTES, 52_428_800.0),
+            (reading::REFUSES_WHEN_FULL, 1.0),
         ]);
         let has_readings = origin == Origin::Held && connect.is_ok();
-        let readings = if has_readings { readings } else { BTreeMap::new() };
+        let readings = if has_readings { readings } else { Readings::default() };
         Sample { at: self.now, origin, took_ms: 0.5, connect, read: other, write, readings }
     }
 

@@ -44,8 +44,9 @@ fn each_cause_is_told_from_its_look_alikes() {
     };
     let backlog = bent(big_key.clone(), |f| {
         for (sample, megabytes) in f.samples.iter_mut().zip([10.0, 30.0, 47.0]) {
-            sample.readings.insert(reading::KEYS.into(), 3.0);
-            sample.readings.insert(reading::DATASET_BYTES.into(), megabytes * 1e6);
+            let dataset = megabytes * 1e6;
+            let readings = sample.readings.with(reading::KEYS, 3.0);
+            sample.readings = readings.with(reading::DATASET_BYTES, dataset);
         }
         f.redis.as_mut().unwrap().clients = vec![client(5, "10.0.0.1:1", "lpush", 0)];
     });

@@ -1,6 +1,5 @@
 //! The formulas, at and around each of their edges.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::DateTime;
@@ -22,7 +21,7 @@ fn target(engine: Engine, profile: Profile) -> Target {
     }
 }
 
-fn sample(origin: Origin, write: Answer, readings: &[(&str, f64)]) -> Sample {
+fn sample(origin: Origin, write: Answer, readings: &[(&'static str, f64)]) -> Sample {
     Sample {
         at: DateTime::from_timestamp_millis(1_800_000_000_000).unwrap(),
         origin,
@@ -30,7 +29,7 @@ fn sample(origin: Origin, write: Answer, readings: &[(&str, f64)]) -> Sample {
         connect: Answer::Ok,
         read: Answer::Ok,
         write,
-        readings: readings.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(),
+        readings: readings.iter().copied().collect(),
     }
 }
 
@@ -150,9 +149,9 @@ fn what_was_not_measured_is_inconclusive_and_never_full_marks() {
     assert_eq!(judge(&redis, None, Some(&fresh)), Health::Inconclusive);
     for (of, whole) in [(&redis, memory(10.0, 100.0, 1.0)), (&lab, slots(2.0, 2.0))] {
         assert!(score(of, &whole).score().is_some());
-        for name in whole.readings.keys().filter(|name| *name != reading::OWN_SESSIONS) {
-            let mut readings: BTreeMap<_, _> = whole.readings.clone();
-            readings.remove(name);
+        let needed = |(name, _): &(&str, f64)| *name != reading::OWN_SESSIONS;
+        for (name, _) in whole.readings.iter().filter(needed) {
+            let readings = whole.readings.without(name);
             let less = Sample { readings, ..whole.clone() };
             assert_eq!(score(of, &less), Health::Inconclusive, "without {name}");
         }
@@ -163,7 +162,7 @@ fn what_was_not_measured_is_inconclusive_and_never_full_marks() {
 #[test]
 fn no_slot_left_for_anybody_cannot_be_a_share() {
     let mut held = slots(5.0, 5.0);
-    held.readings.insert(reading::MAX_CONNECTIONS.into(), 4.0);
+    held.readings = held.readings.with(reading::MAX_CONNECTIONS, 4.0);
     assert_eq!(used_slot_percent(&held), None);
     assert_eq!(score(&target(Engine::Postgres, Profile::Lab), &held), Health::Inconclusive);
 }

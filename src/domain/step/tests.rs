@@ -14,6 +14,7 @@ use crate::domain::injection::InjectionState;
 use crate::domain::ledger::{Breaker, Ledger};
 use crate::domain::policy::{Demand, Policy, Rule};
 use crate::domain::proposal::Risk;
+use crate::domain::readings::Readings;
 use crate::domain::sample::{Answer, Origin, Sample, reading};
 
 use story::{REDIS, Story, incident, investigation_of};
@@ -147,10 +148,10 @@ fn a_later_stage_of_the_problem_voids_the_proposal() {
 
 fn refused_write(at: DateTime<Utc>) -> Sample {
     let text = "OOM command not allowed when used memory > 'maxmemory'.";
-    let readings = BTreeMap::from([
-        (reading::USED_MEMORY_BYTES.to_owned(), 52_400_000.0),
-        (reading::MAXMEMORY_BYTES.to_owned(), 52_428_800.0),
-        (reading::REFUSES_WHEN_FULL.to_owned(), 1.0),
+    let readings = Readings::from([
+        (reading::USED_MEMORY_BYTES, 52_400_000.0),
+        (reading::MAXMEMORY_BYTES, 52_428_800.0),
+        (reading::REFUSES_WHEN_FULL, 1.0),
     ]);
     Sample {
         at,
@@ -415,7 +416,7 @@ fn make_healthy(story: &mut Story) {
         let mut sample = refused_write(story.now);
         sample.origin = origin;
         sample.write = Answer::Ok;
-        sample.readings.insert(reading::USED_MEMORY_BYTES.into(), 1_000_000.0);
+        sample.readings = sample.readings.with(reading::USED_MEMORY_BYTES, 1_000_000.0);
         story.say(Input::Sampled { target: REDIS, sample });
     }
 }

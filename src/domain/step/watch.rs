@@ -115,7 +115,7 @@ impl Turn<'_> {
     fn open(&mut self, target: &TargetId, finding: Finding) {
         let Some(watch) = self.world.watches.get(target) else { return };
         let (health, calm) = (watch.health(), watch.calm_level);
-        let metrics = watch.window.last_readings().map(|s| s.readings.clone()).unwrap_or_default();
+        let metrics = watch.window.last_readings().map(|s| s.readings.to_map()).unwrap_or_default();
         let is_lab = watch.window.target.is_lab();
         let incident = Incident {
             id: IncidentId(self.ids.next(self.now)),

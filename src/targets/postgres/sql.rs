@@ -1,9 +1,8 @@
 //! The questions the probes ask PostgreSQL, and the readings in the answers.
 
-use std::collections::BTreeMap;
-
 use tokio_postgres::Row;
 
+use crate::domain::readings::Readings;
 use crate::domain::sample::reading;
 
 /// One row of numbers, each named as its reading. `$1` is the leak age in seconds. A login that may not see
@@ -81,7 +80,7 @@ SELECT 'database.' || datname || '.connection_limit', datconnlimit::text
   FROM pg_catalog.pg_database WHERE datconnlimit <> -1";
 
 /// The numbers of a [`STATISTICS`] row under their names; what is NULL there is absent here.
-pub(super) fn readings(row: &Row) -> BTreeMap<String, f64> {
+pub(super) fn readings(row: &Row) -> Readings {
     const NAMES: [&str; 12] = [
         reading::SESSIONS,
         reading::OWN_SESSIONS,
@@ -97,7 +96,7 @@ pub(super) fn readings(row: &Row) -> BTreeMap<String, f64> {
         reading::UPTIME_SECONDS,
     ];
     let value = |name: &str| row.try_get::<_, Option<f64>>(name).ok().flatten();
-    NAMES.iter().filter_map(|name| Some(((*name).to_owned(), value(name)?))).collect()
+    NAMES.iter().filter_map(|name| Some((*name, value(name)?))).collect()
 }
 
 /// Client backends other than our own. Asking who blocks whom takes locks, so only those who wait are asked.

@@ -1,14 +1,18 @@
 //! The reply of INFO, and what of it is a reading.
 
-use std::collections::BTreeMap;
+use std::ops::Range;
 
 use redis::Value;
 
+use crate::domain::readings::Readings;
 use crate::domain::sample::reading;
 
-/// The fields of one INFO reply.
+/// The fields of one INFO reply: where each name and its value stand in the text. Most are never looked at.
 #[derive(Debug, Default)]
-pub(super) struct Info(BTreeMap<String, String>);
+pub(super) struct Info {
+    text: String,
+    fields: Vec<(Range<usize>, Range<usize>)>,
+}
 
 impl Info {
     /// Reads the reply; one that is no text is an empty INFO.
@@ -18,12 +22,25 @@ impl Info {
             Value::VerbatimString { text, .. } | Value::SimpleString(text) => text.clone(),
             _ => String::new(),
         };
-        let fields = text.lines().filter_map(|line| line.split_once(':'));
-        Self(fields.map(|(name, value)| (name.to_owned(), value.trim_end().to_owned())).collect())
+        let mut fields = Vec::with_capacity(256);
+        let mut start = 0;
+        for line in text.split_inclusive('\n') {
+            if let Some((name, value)) = line.split_once(':') {
+                let middle = start + name.len();
+                fields.push((start..middle, middle + 1..middle + 1 + value.trim_end().len()));
+            }
+            start += line.len();
+        }
+        Self { text, fields }
     }
 
     pub(super) fn text(&self, field: &str) -> Option<&str> {
-        self.0.get(field).map(String::as_str)
+        self.fields().find(|(name, _)| *name == field).map(|(_, value)| value)
+    }
+
+    fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        let part = |range: &Range<usize>| self.text.get(range.clone()).unwrap_or_default();
+        self.fields.iter().map(move |(name, value)| (part(name), part(value)))
     }
 
     pub(super) fn whole(&self, field: &str) -> Option<u64> {
@@ -40,7 +57,8 @@ impl Info {
     /// How often this error was given out; `None` on a server that does not count them.
     pub(super) fn errors(&self, code: &str) -> Option<u64> {
         self.text("total_error_replies")?;
-        Some(self.inner(&format!("errorstat_{code}"), "count").unwrap_or(0))
+        let counted = self.text(&format!("errorstat_{code}"));
+        Some(counted.and_then(|value| inner(value, "count")).unwrap_or(0))
     }
 
     fn inner_sums(&self, prefix: &str, name: &str) -> u64 {
@@ -49,21 +67,14 @@ impl Info {
                 .strip_prefix(prefix)
                 .is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
         };
-        self.0
-            .keys()
-            .filter(|field| numbered(field))
-            .filter_map(|field| self.inner(field, name))
+        self.fields()
+            .filter(|(field, _)| numbered(field))
+            .filter_map(|(_, value)| inner(value, name))
             .sum()
     }
 
-    /// `name` within a field like `keys=3,expires=1`.
-    fn inner(&self, field: &str, name: &str) -> Option<u64> {
-        let parts = self.text(field)?.split(',').filter_map(|part| part.split_once('='));
-        parts.filter(|(key, _)| *key == name).find_map(|(_, value)| value.parse().ok())
-    }
-
     /// Everything in here that a detector or a person may want, by the names of `domain::sample`.
-    pub(super) fn readings(&self) -> BTreeMap<String, f64> {
+    pub(super) fn readings(&self) -> Readings {
         const PLAIN: [(&str, &str); 10] = [
             (reading::USED_MEMORY_BYTES, "used_memory"),
             (reading::MAXMEMORY_BYTES, "maxmemory"),
@@ -84,10 +95,14 @@ impl Info {
             (reading::OOM_ERRORS_TOTAL, self.errors("OOM")),
             (reading::UPTIME_SECONDS, self.whole("uptime_in_seconds")),
         ];
-        let given =
-            plain.chain(derived).filter_map(|(name, value)| Some((name.to_owned(), value?)));
-        given.map(|(name, value)| (name, value as f64)).collect()
+        plain.chain(derived).filter_map(|(name, value)| Some((name, value? as f64))).collect()
     }
+}
+
+/// `name` within a value like `keys=3,expires=1`.
+fn inner(value: &str, name: &str) -> Option<u64> {
+    let parts = value.split(',').filter_map(|part| part.split_once('='));
+    parts.filter(|(key, _)| *key == name).find_map(|(_, value)| value.parse().ok())
 }
 
 #[cfg(test)]
@@ -122,8 +137,8 @@ mod tests {
     fn what_was_not_given_is_absent_from_the_readings() {
         let given = info("used_memory:1048576\r\nmaxmemory:0\r\nmaxmemory_policy:allkeys-lru\r\n")
             .readings();
-        assert_eq!(given.get(reading::USED_MEMORY_BYTES), Some(&1_048_576.0));
-        assert_eq!(given.get(reading::REFUSES_WHEN_FULL), Some(&0.0));
+        assert_eq!(given.get(reading::USED_MEMORY_BYTES), Some(1_048_576.0));
+        assert_eq!(given.get(reading::REFUSES_WHEN_FULL), Some(0.0));
         assert_eq!(given.get(reading::CLIENTS), None);
         assert_eq!(given.get(reading::OOM_ERRORS_TOTAL), None);
         assert!(info("garbage").readings().is_empty());

@@ -11,6 +11,7 @@ use simctl::domain::diagnosis::Evidence;
 use simctl::domain::effect::Known;
 use simctl::domain::finding::FindingKind;
 use simctl::domain::ids::TargetId;
+use simctl::domain::readings::Readings;
 use simctl::domain::sample::{Answer, Origin, Sample, reading};
 use simctl::domain::unit::{UnitState, UnitStatus};
 
@@ -125,7 +126,7 @@ impl Bench {
                 connect: bad,
                 read,
                 write,
-                readings: BTreeMap::new(),
+                readings: Readings::default(),
             };
         }
         if target == REDIS { self.redis_sample(origin) } else { self.postgres_sample(origin) }
@@ -145,7 +146,7 @@ impl Bench {
             (reading::REFUSES_WHEN_FULL, 1.0),
             (reading::KEYS, (self.keys + self.leaked) as f64),
         ];
-        let readings = if origin == Origin::Held { named(&readings) } else { BTreeMap::new() };
+        let readings = if origin == Origin::Held { readings.into() } else { Readings::default() };
         Sample {
             at: self.now,
             origin,
@@ -180,7 +181,7 @@ impl Bench {
             (reading::RESERVED_CONNECTIONS, 3.0),
             (reading::LOCK_WAITS, 0.0),
         ];
-        let readings = if origin == Origin::Held { named(&readings) } else { BTreeMap::new() };
+        let readings = if origin == Origin::Held { readings.into() } else { Readings::default() };
         Sample { at: self.now, origin, took_ms: 1.5, connect, read, write, readings }
     }
 
@@ -278,10 +279,6 @@ impl Bench {
             database_limits: vec![],
         }
     }
-}
-
-fn named(readings: &[(&str, f64)]) -> BTreeMap<String, f64> {
-    readings.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect()
 }
 
 fn evidence() -> Vec<Evidence> {
