@@ -53,10 +53,10 @@ impl Process {
     /// Asks it to end, and sees to it.
     pub(crate) async fn end(mut self) {
         if let Some(pid) = self.child.id().and_then(|pid| i32::try_from(pid).ok()) {
-            let pid = rustix::process::Pid::from_raw(pid);
-            let asked =
-                pid.map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::TERM));
-            drop(asked);
+            if let Some(pid) = rustix::process::Pid::from_raw(pid) {
+                // One that has just ended by itself is as good.
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+            }
         }
         if tokio::time::timeout(Duration::from_secs(10), self.child.wait()).await.is_err() {
             let _ = self.child.kill().await;

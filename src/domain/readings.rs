@@ -1,5 +1,5 @@
-//! The numbers of one sample by name. Hundreds are kept per target, so they are small, shared when copied, and
-//! names that are known at compile time are not stored again.
+//! The numbers of one sample by name. Hundreds are kept per target, so copies share the numbers, and samples
+//! of one target share the names.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -12,9 +12,13 @@ use serde::{Deserialize, Serialize, Serializer};
 /// A reading's name; see [`super::sample::reading`].
 pub type Name = Cow<'static, str>;
 
-/// Readings in order of their names, each name once. Copies share the numbers.
+/// Readings in order of their names, each name once.
 #[derive(Clone, Default, PartialEq)]
-pub struct Readings(Arc<[(Name, f64)]>);
+pub struct Readings {
+    names: Arc<[Name]>,
+    /// As many as names.
+    values: Arc<[f64]>,
+}
 
 impl Readings {
     /// A reading, when it was taken.
@@ -24,24 +28,42 @@ impl Readings {
 
     /// Whether nothing was taken.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.values.is_empty()
     }
 
     /// Every reading, in order of the names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, f64)> {
-        self.0.iter().map(|(name, value)| (&**name, *value))
+        self.pairs().map(|(name, value)| (&**name, value))
     }
 
     /// These, with one more or one replaced.
     #[must_use]
     pub fn with(&self, name: impl Into<Name>, value: f64) -> Self {
-        self.0.iter().cloned().chain([(name.into(), value)]).collect()
+        let all = self.pairs().map(|(known, value)| (known.clone(), value));
+        all.chain([(name.into(), value)]).collect()
     }
 
     /// These, without one.
     #[must_use]
     pub fn without(&self, name: &str) -> Self {
-        self.0.iter().filter(|(known, _)| *known != name).cloned().collect()
+        let rest = self.pairs().filter(|(known, _)| *known != name);
+        rest.map(|(known, value)| (known.clone(), value)).collect()
+    }
+
+    /// Forgets the names for those of `other`, where they are the same.
+    pub(super) fn share_names(&mut self, other: &Self) {
+        if self.names == other.names {
+            self.names = Arc::clone(&other.names);
+        }
+    }
+
+    fn pairs(&self) -> impl Iterator<Item = (&Name, f64)> {
+        self.names.iter().zip(self.values.iter().copied())
+    }
+
+    fn sorted(pairs: impl IntoIterator<Item = (Name, f64)>) -> Self {
+        let (names, values): (Vec<Name>, Vec<f64>) = pairs.into_iter().unzip();
+        Self { names: names.into(), values: values.into() }
     }
 
     /// A map of its own, for records.
@@ -55,10 +77,10 @@ impl<N: Into<Name>> FromIterator<(N, f64)> for Readings {
     fn from_iter<I: IntoIterator<Item = (N, f64)>>(given: I) -> Self {
         let given: Vec<_> = given.into_iter().map(|(name, value)| (name.into(), value)).collect();
         if given.is_sorted_by(|(name, _), (next, _)| name < next) {
-            return Self(given.into());
+            return Self::sorted(given);
         }
         let by_name: BTreeMap<Name, f64> = given.into_iter().collect();
-        Self(by_name.into_iter().collect())
+        Self::sorted(by_name)
     }
 }
 
@@ -118,6 +140,17 @@ mod tests {
         let more = given.with("keys", 4.0).with(String::from("extra"), 5.0);
         assert_eq!((more.get("keys"), more.get("extra")), (Some(4.0), Some(5.0)));
         assert!(Readings::default().is_empty() && !more.is_empty());
+    }
+
+    #[test]
+    fn only_the_same_names_are_shared() {
+        let before = Readings::from([("keys", 1.0)]);
+        let (mut same, mut other) =
+            (Readings::from([("keys", 2.0)]), Readings::from([("clients", 3.0)]));
+        same.share_names(&before);
+        other.share_names(&before);
+        assert!(Arc::ptr_eq(&same.names, &before.names));
+        assert_eq!((same.get("keys"), other.get("clients")), (Some(2.0), Some(3.0)));
     }
 
     #[test]

@@ -28,12 +28,15 @@ impl Window {
     }
 
     /// Adds a sample and forgets what is too old.
-    pub fn push(&mut self, sample: Sample) {
+    pub fn push(&mut self, mut sample: Sample) {
         let horizon = sample.at - SPAN;
         let side = match sample.origin {
             Origin::Held => &mut self.held,
             Origin::Fresh => &mut self.fresh,
         };
+        if let Some(last) = side.back() {
+            sample.readings.share_names(&last.readings);
+        }
         side.push_back(sample);
         while side.len() > MOST || side.front().is_some_and(|old| old.at < horizon) {
             side.pop_front();
