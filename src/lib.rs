@@ -33,7 +33,8 @@
 //! | [`store`] | PostgreSQL and SQLite, the journal, the audit |
 //! | [`engine`] | the loop, pollers, effects, verification, drills |
 //! | [`api`] | the control socket |
-//! | [`config`], [`cli`], [`report`], [`metrics`], [`telemetry`] | the rest of the edge |
+//! | [`narrate`], [`report`], [`metrics`] | events in plain words, the post-mortem, the figures |
+//! | [`config`], [`cli`], [`telemetry`] | the rest of the edge |
 //! | [`ports`] | the traits between them |
 //!
 //! # What never happens
