@@ -72,6 +72,9 @@ async fn measure(lab: &Lab, rounds: usize) -> anyhow::Result<Table> {
     for round in 1..=rounds {
         for failure in ALL {
             eprintln!("round {round} of {rounds}: {}", failure.name());
+            // Calm comes with a tick of Prometheus: without this every round would break at the same point of
+            // its second, and its delay would be measured once, not as a spread.
+            tokio::time::sleep(phase(round, rounds)).await;
             let times = one(lab, &board, failure).await;
             table
                 .add(failure, times.with_context(|| format!("{}, round {round}", failure.name()))?);
@@ -97,6 +100,11 @@ async fn one(lab: &Lab, board: &Board, failure: Failure) -> anyhow::Result<Round
     board.wait_calm(CALM_WITHIN).await?;
     tokio::time::sleep(REST).await;
     Ok(Round::since(since, &noticed))
+}
+
+/// The rounds spread evenly over the peers' period.
+fn phase(round: usize, rounds: usize) -> Duration {
+    Duration::from_secs(1).mul_f64((round as f64 - 0.5) / rounds as f64)
 }
 
 fn env_or<T: std::str::FromStr>(name: &str, default: T) -> anyhow::Result<T>
