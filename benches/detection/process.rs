@@ -52,11 +52,10 @@ impl Process {
 
     /// Asks it to end, and sees to it.
     pub(crate) async fn end(mut self) {
-        if let Some(pid) = self.child.id().and_then(|pid| i32::try_from(pid).ok()) {
-            if let Some(pid) = rustix::process::Pid::from_raw(pid) {
-                // One that has just ended by itself is as good.
-                let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-            }
+        let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok());
+        if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
+            // One that has just ended by itself is as good.
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         }
         if tokio::time::timeout(Duration::from_secs(10), self.child.wait()).await.is_err() {
             let _ = self.child.kill().await;
