@@ -147,9 +147,7 @@ fn surroundings(event: &Event) -> Option<(&'static str, String)> {
             ("store", format!("back; {} merged from the journal", counted(*merged, "event")))
         }
         EventBody::RuntimeObserved { event } => {
-            let kind = serde_json::to_value(event.kind).ok()?;
-            let kind = kind.as_str().unwrap_or_default().replace('_', " ");
-            ("runtime", joined(&kind, &event.detail))
+            ("runtime", joined(event.kind.as_str(), &event.detail))
         }
         EventBody::ReportWritten { .. } => ("report", "written".to_owned()),
         EventBody::InjectionStarted { injection } => {

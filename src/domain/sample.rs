@@ -164,3 +164,17 @@ pub enum RuntimeEventKind {
     Started,
     HealthChanged,
 }
+
+impl RuntimeEventKind {
+    /// The words people read.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Died => "died",
+            Self::OutOfMemory => "out of memory",
+            Self::Paused => "paused",
+            Self::Unpaused => "unpaused",
+            Self::Started => "started",
+            Self::HealthChanged => "health changed",
+        }
+    }
+}

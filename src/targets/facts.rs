@@ -152,7 +152,32 @@ fn answers(sample: &Sample) -> String {
 fn events(events: &[RuntimeEvent]) -> String {
     let words: Vec<_> = events
         .iter()
-        .map(|event| format!("{} {}", event.at.format("%H:%M:%S%.3f"), event.detail))
+        .map(|event| {
+            let detail = match event.detail.as_str() {
+                "" => String::new(),
+                detail => format!(": {detail}"),
+            };
+            format!("{} {}{detail}", event.at.format("%H:%M:%S%.3f"), event.kind.as_str())
+        })
         .collect();
     words.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+
+    use super::*;
+    use crate::domain::sample::RuntimeEventKind;
+
+    #[test]
+    fn runtime_events_say_what_happened() {
+        let at = DateTime::from_timestamp_millis(1_700_000_000_250).unwrap();
+        let event = |kind, detail: &str| RuntimeEvent { at, kind, detail: detail.into() };
+        let told = events(&[
+            event(RuntimeEventKind::Paused, ""),
+            event(RuntimeEventKind::Died, "exit code 137"),
+        ]);
+        assert_eq!(told, "22:13:20.250 paused; 22:13:20.250 died: exit code 137");
+    }
 }
