@@ -234,7 +234,7 @@ fn proposed(doc: &mut Doc, proposal: &Proposal) {
     doc.line(format_args!("- if not: {}", inline(&proposal.draft.if_not)));
     for step in &proposal.draft.steps {
         for consequence in &step.preview.consequences {
-            doc.line(format_args!("- {} {}", consequence.count, inline(&consequence.what)));
+            doc.line(format_args!("- {}", inline(&consequence.to_string())));
         }
         let undo = inline(&step.undo.describe());
         doc.line(format_args!("- undo of {}: {undo}", step.action));

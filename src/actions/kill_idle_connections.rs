@@ -198,7 +198,7 @@ impl Action for KillIdleConnections {
             .into(),
             consequences: vec![
                 costs(ended, "sessions cut"),
-                costs(written(&found.sessions), "of them have written and lose that work"),
+                costs(written(&found.sessions), "of them losing written work"),
             ],
             notes,
         })

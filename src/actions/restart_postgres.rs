@@ -125,7 +125,7 @@ impl Action for RestartPostgres {
             .into(),
             consequences: vec![
                 costs(state.sessions, "sessions cut"),
-                costs(state.written, "sessions that have written lose that work"),
+                costs(state.written, "sessions losing written work"),
                 costs(RESTART_SECONDS, "seconds of downtime"),
             ],
             notes,

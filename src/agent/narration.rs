@@ -1,6 +1,5 @@
 //! The agent's words: why it asks, what it concluded, what it chose and what it left.
 
-use crate::diagnose::words::count;
 use crate::domain::diagnosis::{Diagnosis, Grade, JudgedCause};
 use crate::domain::finding::FindingKind;
 use crate::domain::ids::ActionId;
@@ -123,8 +122,7 @@ pub(super) fn no_proposal(reason: &str) -> String {
 /// What it brings, with the consequences counted on the live server.
 pub(super) fn effect(candidate: &Candidate, steps: &[ProposedStep]) -> String {
     let all = steps.iter().flat_map(|step| &step.preview.consequences);
-    let counted: Vec<String> =
-        all.map(|found| format!("{} {}", count(found.count), found.what)).collect();
+    let counted: Vec<String> = all.map(ToString::to_string).collect();
     if counted.is_empty() {
         return candidate.effect.into();
     }

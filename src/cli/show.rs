@@ -35,10 +35,10 @@ pub(super) fn proposal(incident: &Incident, proposal: &Proposal) -> String {
     for (index, step) in draft.steps.iter().enumerate() {
         line(format!("\n{}. {}, {} risk", index + 1, step.action, step.risk));
         for command in &step.preview.commands {
-            line(format!("   $ {command}"));
+            line(format!("   $ {}", command.replace('\n', "\n     ")));
         }
         for consequence in &step.preview.consequences {
-            line(format!("   {} {}", consequence.count, consequence.what));
+            line(format!("   {consequence}"));
         }
         for note in &step.preview.notes {
             line(format!("   note: {note}"));

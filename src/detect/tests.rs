@@ -125,7 +125,7 @@ fn a_finding_carries_the_error_as_it_was_and_the_time_of_the_first_bad_sample() 
     assert_eq!(
         finding.sentence,
         "writes are refused: OOM command not allowed when used memory > 'maxmemory'. \
-         (used 49.9 of 50.0 MiB)"
+         (used 49.9 of 50.0 MB)"
     );
     assert_eq!(finding.error_lines, ["OOM command not allowed when used memory > 'maxmemory'."]);
     assert_eq!(finding.since, at(250));
@@ -175,7 +175,7 @@ fn sentences_say_what_is_wrong_in_each_case() {
 
 const MIB: f64 = 1024.0 * 1024.0;
 
-/// A held Redis sample every 250 ms with these used bytes in MiB, of 50.
+/// A held Redis sample every 250 ms with these used bytes in MB, of 50.
 fn memory(used: &[f64], max_mib: f64, refuses: f64) -> Window {
     let story = used.iter().enumerate().map(|(nth, used)| {
         with(
@@ -230,13 +230,13 @@ fn the_severity_of_memory_comes_from_the_reading() {
             45.0,
             50.0,
             Severity::High,
-            "memory is 90 % full (45.0 of 50.0 MiB); when full, writes are refused",
+            "memory is 90 % full (45.0 of 50.0 MB); when full, writes are refused",
         ),
         (
             50.0,
             50.0,
             Severity::Critical,
-            "memory is 100 % full (50.0 of 50.0 MiB); when full, writes are refused",
+            "memory is 100 % full (50.0 of 50.0 MB); when full, writes are refused",
         ),
     ];
     for (used, max, severity, sentence) in table {

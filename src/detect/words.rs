@@ -3,7 +3,8 @@
 use super::streak::Trouble;
 use crate::domain::sample::{Answer, Sample, reading};
 
-const MIB: f64 = 1024.0 * 1024.0;
+/// As Redis itself counts.
+const MB: f64 = 1024.0 * 1024.0;
 
 /// The first bad answer of a sample, in words.
 pub(super) fn complaint(sample: &Sample) -> String {
@@ -24,11 +25,11 @@ pub(super) fn error_lines(trouble: &Trouble<'_>) -> Vec<String> {
     lines
 }
 
-/// `49.9 of 50.0 MiB`, when both are known and there is a limit.
+/// `49.9 of 50.0 MB`, when both are known and there is a limit.
 pub(super) fn memory_use(sample: &Sample) -> Option<String> {
     let max = sample.reading(reading::MAXMEMORY_BYTES).filter(|max| *max > 0.0)?;
     let used = sample.reading(reading::USED_MEMORY_BYTES)?;
-    Some(format!("{:.1} of {:.1} MiB", used / MIB, max / MIB))
+    Some(format!("{:.1} of {:.1} MB", used / MB, max / MB))
 }
 
 /// `15 of 17 slots for ordinary roles are used, 12 by idle sessions`, as far as it is known.

@@ -1,35 +1,6 @@
 //! Numbers and names as sentences write them. Names come from outside, so they are escaped and cut.
 
-/// `46,201`.
-pub(crate) fn count(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// `1 key`, `46,201 keys`.
-pub(crate) fn counted(n: u64, one: &str) -> String {
-    format!("{} {one}{}", count(n), if n == 1 { "" } else { "s" })
-}
-
-/// `49.9 MB`, in the units Redis itself uses (1 MB = 1,048,576 bytes).
-pub(crate) fn bytes(n: u64) -> String {
-    const MB: f64 = 1_048_576.0;
-    let value = n as f64;
-    if value < 1_024.0 {
-        counted(n, "byte")
-    } else if value < MB {
-        format!("{:.1} kB", value / 1_024.0)
-    } else {
-        format!("{:.1} MB", value / MB)
-    }
-}
+pub(crate) use crate::domain::words::{bytes, count, counted};
 
 /// `part` of `whole` in whole percent, rounded down; nothing of nothing is 0.
 pub(crate) fn percent(part: u64, whole: u64) -> u64 {
@@ -79,16 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_read_as_people_write_them() {
-        assert_eq!(count(0), "0");
-        assert_eq!(count(999), "999");
-        assert_eq!(count(46_201), "46,201");
-        assert_eq!(count(1_000_000), "1,000,000");
-        assert_eq!(counted(1, "key"), "1 key");
-        assert_eq!(counted(1_200, "key"), "1,200 keys");
-        assert_eq!(bytes(900), "900 bytes");
-        assert_eq!(bytes(2_048), "2.0 kB");
-        assert_eq!(bytes(52_428_800), "50.0 MB");
+    fn shares_and_times_read_as_people_write_them() {
         assert_eq!(percent(1, 3), 33);
         assert_eq!(percent(0, 0), 0);
         assert_eq!(percent(u64::MAX, 1), u64::MAX);

@@ -22,4 +22,5 @@ pub mod step;
 pub mod target;
 pub mod unit;
 pub mod window;
+pub(crate) mod words;
 pub mod world;

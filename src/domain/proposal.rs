@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::ids::{ActionId, CauseId, Fingerprint, IncidentId, ProposalId, TargetId};
 use super::policy::Ruling;
+use super::words;
 
 /// What can go wrong by doing it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -53,6 +54,26 @@ pub struct Consequence {
     pub count: u64,
 }
 
+impl Consequence {
+    /// So many of the same: `46,201 keys`.
+    fn amount(&self, count: u64) -> String {
+        let (noun, _) = self.what.split_once(' ').unwrap_or((&self.what, ""));
+        match noun.strip_suffix('s') {
+            Some("byte") => words::bytes(count),
+            Some(one) => words::counted(count, one),
+            None => format!("{} {noun}", words::count(count)),
+        }
+    }
+}
+
+/// `46,201 keys removed`, `1 session cut`, `48.0 MB freed`.
+impl fmt::Display for Consequence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rest = self.what.split_once(' ').map_or("", |(_, rest)| rest);
+        write!(f, "{} {rest}", self.amount(self.count))
+    }
+}
+
 /// What exactly will run, on what, and what it costs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Preview {
@@ -79,7 +100,7 @@ impl Preview {
             let before =
                 shown.consequences.iter().find(|c| c.what == now.what).map_or(0, |c| c.count);
             if now.count > before + before / 10 + 10 {
-                return Some(format!("{} {}, {before} when it was shown", now.count, now.what));
+                return Some(format!("{now}, {} when it was shown", now.amount(before)));
             }
         }
         None
@@ -195,6 +216,20 @@ pub fn hex(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
     use crate::domain::ids::Ids;
+
+    #[test]
+    fn consequences_read_as_people_say_them() {
+        for (count, what, told) in [
+            (46_201, "keys removed", "46,201 keys removed"),
+            (1, "clients disconnected", "1 client disconnected"),
+            (0, "keys removed", "0 keys removed"),
+            (50_347_440, "bytes freed", "48.0 MB freed"),
+            (900, "bytes of buffers freed", "900 bytes of buffers freed"),
+            (1, "of them losing written work", "1 of them losing written work"),
+        ] {
+            assert_eq!(Consequence { what: what.into(), count }.to_string(), told);
+        }
+    }
 
     fn preview(scope: &[(&str, &str)], count: u64) -> Preview {
         Preview {

@@ -12,6 +12,7 @@ use crate::domain::effect::Known;
 use crate::domain::finding::FindingKind;
 use crate::domain::sample::{Answer, Origin, RuntimeEvent, Sample};
 use crate::domain::unit::{UnitState, UnitStatus};
+use crate::domain::words;
 
 /// All questions together take no longer.
 const WHOLE: Duration = Duration::from_secs(3);
@@ -113,7 +114,7 @@ fn unit_words(unit: &UnitState) -> String {
         Some(status_word(unit.status).to_owned()),
         exit.map(|code| format!("exit code {code}")),
         unit.started_at.map(|at| format!("started {}", at.format("%Y-%m-%d %H:%M:%S UTC"))),
-        unit.memory_limit.map(|bytes| format!("memory limit {}", super::mib(bytes))),
+        unit.memory_limit.map(|bytes| format!("memory limit {}", words::bytes(bytes))),
     ];
     words.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }

@@ -131,11 +131,6 @@ impl Limit {
     }
 }
 
-/// Bytes as people read them.
-fn mib(bytes: u64) -> String {
-    format!("{:.1} MiB", bytes as f64 / (1024.0 * 1024.0))
-}
-
 /// What of `now` is not as it was when the target was healthy.
 fn changes(baseline: &BTreeMap<String, String>, now: &BTreeMap<String, String>) -> String {
     if baseline.is_empty() {

@@ -31,7 +31,7 @@ impl Turn<'_> {
         self.operator_line(id, by, execution, text);
         self.begin(id, execution);
         let message =
-            format!("{} approved; {} runs now", proposal.fingerprint, proposal.draft.actions());
+            format!("{} approved; running {}", proposal.fingerprint, proposal.draft.actions());
         Ok(Accepted { message, incident: Some(number), injection: None })
     }
 

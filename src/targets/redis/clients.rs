@@ -2,7 +2,7 @@
 
 use super::connect::CLIENT_NAME_PREFIX;
 use crate::diagnose::facts::RedisClient;
-use crate::targets::mib;
+use crate::domain::words::bytes;
 
 /// Reads the list. Our own connections are known by their names.
 pub(super) fn parse(list: &str) -> Vec<RedisClient> {
@@ -48,8 +48,8 @@ pub(super) fn words(clients: &[RedisClient]) -> String {
         largest.id,
         largest.addr,
         largest.cmd,
-        mib(largest.omem),
-        mib(largest.total_mem),
+        bytes(largest.omem),
+        bytes(largest.total_mem),
     )
 }
 

@@ -14,9 +14,10 @@ use super::probe::{self, settings_of};
 use crate::diagnose::facts::{RedisClient, RedisFacts};
 use crate::diagnose::source;
 use crate::domain::sample::Answer;
+use crate::domain::words;
 use crate::targets::dial::Trust;
 use crate::targets::notebook::Notebook;
-use crate::targets::{Limit, changes, mib};
+use crate::targets::{Limit, changes};
 
 /// Looking at the keys may take longer than one answer.
 const SCAN: Duration = Duration::from_millis(1_500);
@@ -123,7 +124,7 @@ impl RedisLink {
 }
 
 fn memory_words(info: &Info) -> String {
-    let bytes = |field: &str| mib(info.whole(field).unwrap_or_default());
+    let bytes = |field: &str| words::bytes(info.whole(field).unwrap_or_default());
     let limit = match info.whole("maxmemory") {
         Some(0) => "no limit".to_owned(),
         _ => bytes("maxmemory"),

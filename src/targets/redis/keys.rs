@@ -8,7 +8,8 @@ use super::connect::Talk;
 use super::probe::HEARTBEAT_KEY;
 use crate::diagnose::facts::PrefixShare;
 use crate::domain::sample::Answer;
-use crate::targets::{Limit, mib};
+use crate::domain::words::bytes;
+use crate::targets::Limit;
 
 /// At most this many names are looked at …
 const MOST_KEYS: u64 = 100_000;
@@ -135,7 +136,7 @@ pub(super) fn words(keys: &Keys) -> String {
                 "`{}` {} keys, about {}, {} % without TTL",
                 share.prefix,
                 share.keys,
-                mib(share.bytes),
+                bytes(share.bytes),
                 share.without_ttl_percent
             )
         })

@@ -77,7 +77,7 @@ async fn named_sessions_end_when_every_slot_is_taken_and_the_protected_live() {
         let (kill, args) = (action("kill-connections"), args(json!({"sessions": sessions})));
         let preview = kill.preview(&server, &args).await.expect("preview");
         assert_eq!(consequence(&preview, "sessions cut"), leaked.len() as u64, "{preview:?}");
-        assert_eq!(consequence(&preview, "of them have written and lose that work"), 0);
+        assert_eq!(consequence(&preview, "of them losing written work"), 0);
         assert!(preview.notes.last().expect("notes").starts_with("7 sessions gone, busy"));
         let saved = carry_out(kill, &server, &args).await;
         verified(kill, &server, &args, &saved).await;
@@ -189,7 +189,7 @@ async fn a_restart_is_priced_done_and_proven() {
     }
     let preview = preview.expect("the pending setting is shown");
     assert_eq!(consequence(&preview, "sessions cut"), 2);
-    assert_eq!(consequence(&preview, "sessions that have written lose that work"), 1);
+    assert_eq!(consequence(&preview, "sessions losing written work"), 1);
     let saved = carry_out(restart, &server, &args).await;
     verified(restart, &server, &args, &saved).await;
     let rows = pg.client("postgres", "x").await.query("select x from t", &[]).await.expect("rows");

@@ -127,7 +127,7 @@ async fn redis_full_then_killed() {
         let full = watch.first_finding(async { super::redis::fill(&redis) }).await;
         assert_found(&full, FindingKind::WritesRefused, 5);
         assert!(full.0.sentence.contains("OOM command not allowed"), "{:?}", full.0);
-        assert!(full.0.sentence.contains("of 18.0 MiB"), "{:?}", full.0);
+        assert!(full.0.sentence.contains("of 18.0 MB"), "{:?}", full.0);
         redis.inline("FLUSHALL");
         watch.settle().await;
         let down = watch.first_finding(async { redis.process.signal(Signal::KILL) }).await;
