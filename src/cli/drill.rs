@@ -88,8 +88,7 @@ fn rows(outcome: &Outcome) -> Vec<Vec<String>> {
     let Outcome { times, health, .. } = outcome;
     let score = |score: Option<u8>| or_dash(score);
     let cause = outcome.cause.as_ref().zip(outcome.grade.as_ref());
-    let cost = outcome.cost.iter().map(|cost| format!("{} {}", cost.count, cost.what));
-    let cost: Vec<String> = cost.collect();
+    let cost: Vec<String> = outcome.cost.iter().map(ToString::to_string).collect();
     let levels = [health.before, health.at_open, health.after].map(score).join(" → ");
     let told = [
         ("fault", outcome.fault.clone()),

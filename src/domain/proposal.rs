@@ -249,7 +249,7 @@ mod tests {
             (preview(&[("prefix", "cart:")], 1_110), None),
             (
                 preview(&[("prefix", "cart:")], 1_111),
-                Some("1111 keys removed, 1000 when it was shown"),
+                Some("1,111 keys removed, 1,000 keys when it was shown"),
             ),
             (preview(&[("prefix", "job:")], 1_000), Some("prefix was cart: and is now job:")),
             (preview(&[], 1_000), Some("prefix was cart: and is now gone")),

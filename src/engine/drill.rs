@@ -121,10 +121,10 @@ async fn play(
     (stage.say)(accepted.message.clone());
     let number = accepted.injection.context("the engine named no injection")?;
     let played = watch_incident(console, config, stage, &target, (number, last_before)).await;
-    // Whatever happened, the lab is left as it was.
-    console.order(actor, Command::Clear { injection: Some(number), target: None }).await?;
-    let injection = wait_reverted(console, number).await?;
+    // Whatever happened, the lab is left as it was; what went wrong first is what is told.
+    let reverted = revert(console, actor, number).await;
     let (incident, took_at) = played?;
+    let injection = reverted?;
     let after = wait_calm(console, &target).await;
     Ok(Outcome::of(&before, &incident, &injection, took_at, after.ok().as_deref()))
 }
@@ -265,7 +265,8 @@ async fn decide(
     Ok(())
 }
 
-async fn wait_reverted(console: &Console, number: u64) -> anyhow::Result<Injection> {
+async fn revert(console: &Console, actor: &str, number: u64) -> anyhow::Result<Injection> {
+    console.order(actor, Command::Clear { injection: Some(number), target: None }).await?;
     let until = Instant::now() + CLEARED;
     loop {
         let snapshot = console.snapshot().await?;

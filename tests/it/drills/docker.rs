@@ -145,14 +145,22 @@ fn watched(lab: &Lab) {
     });
 }
 
-fn inject_and_wait(lab: &Lab, engine: &mut Engine, fault: &str) -> (u64, String) {
+/// The incident and the fingerprint that waits once the symptom has reached its last stage: a proposal for an
+/// earlier one (memory nearly full, then writes refused) is void by then.
+fn inject_and_wait(lab: &Lab, engine: &mut Engine, fault: &str, finding: &str) -> (u64, String) {
     watched(lab);
     lab.home.ok(&["inject", fault]);
-    let proposed = engine.event("proposed", |_| true);
-    let fingerprint =
-        proposed["body"]["proposal"]["fingerprint"].as_str().expect("a fingerprint").to_owned();
-    let number = lab.store("select max(number) from incidents").parse().expect("a number");
-    (number, fingerprint)
+    engine.event("proposed", |_| true);
+    let waiting = format!(
+        "select i.number || ' ' || e.fingerprint from incidents i \
+         join agent_executions e on e.incident_id = i.id \
+         where i.id = NEWEST and i.finding_kind = '{finding}' and e.state = 'awaiting_approval'"
+    );
+    eventually("a proposal for the last stage waits", || {
+        let told = newest(lab, &waiting);
+        let (number, fingerprint) = told.split_once(' ')?;
+        Some((number.parse().expect("a number"), fingerprint.to_owned()))
+    })
 }
 
 fn refused(said: &Said, why: &str) {
@@ -168,7 +176,7 @@ fn acted(lab: &Lab) -> String {
 fn only_one_valid_approval_runs_anything_and_only_once() {
     let lab = Lab::up();
     let mut engine = lab.home.engine();
-    let (number, print) = inject_and_wait(&lab, &mut engine, "leak-oom");
+    let (number, print) = inject_and_wait(&lab, &mut engine, "leak-oom", "writes-refused");
     let name = number.to_string();
     let target = lab.name("redis-test");
     let approve = |words: &[&str]| lab.home.run(&[&["approve", &name], words].concat());
@@ -190,7 +198,7 @@ fn only_one_valid_approval_runs_anything_and_only_once() {
     assert_eq!(acted(&lab), "2", "two actions of one proposal");
     refused(&approve(&["--fingerprint", &print, "--type", &target]), "resolved");
 
-    let (denied, _) = inject_and_wait(&lab, &mut engine, "idle-leak");
+    let (denied, _) = inject_and_wait(&lab, &mut engine, "idle-leak", "connection-pressure");
     lab.home.ok(&["reject", &denied.to_string(), "--reason", "the batch ends in a minute"]);
     let failed =
         newest(&lab, "select status || ': ' || failure_reason from incidents where id = NEWEST");
@@ -210,7 +218,7 @@ fn only_one_valid_approval_runs_anything_and_only_once() {
 fn an_approval_that_comes_too_late_or_after_a_change_runs_nothing() {
     let lab = Lab::with("[limits]\napproval_ttl = \"4s\"\n");
     let mut engine = lab.home.engine();
-    let (number, print) = inject_and_wait(&lab, &mut engine, "idle-leak");
+    let (number, print) = inject_and_wait(&lab, &mut engine, "idle-leak", "connection-pressure");
     engine.event("decided", |event| event["body"]["approval"]["decision"]["is"] == "expired");
     let said = lab.home.run(&["approve", &number.to_string(), "--fingerprint", &print]);
     assert_eq!(said.code, 1, "{said:?}");
@@ -223,7 +231,7 @@ fn an_approval_that_comes_too_late_or_after_a_change_runs_nothing() {
     // Cleared before anybody decides: the symptom goes, and the proposal with it.
     lab.home.ok(&["clear", "--all"]);
     engine.event("incident_resolved", |_| true);
-    let (number, print) = inject_and_wait(&lab, &mut engine, "container-paused");
+    let (number, print) = inject_and_wait(&lab, &mut engine, "container-paused", "server-hung");
     let unit = engine
         .seen
         .iter()
