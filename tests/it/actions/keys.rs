@@ -204,7 +204,7 @@ async fn a_preview_drifts_with_growth_and_with_another_life_of_the_server() {
     fill(&mut client, "grow:", 200).await;
     let grown = unlink.preview(&server, &args).await.expect("preview");
     let drift = grown.drift_from(&shown).expect("twice as many");
-    assert!(drift.contains("200 keys removed, 100 when it was shown"), "{drift}");
+    assert!(drift.contains("200 keys removed, 100 keys when it was shown"), "{drift}");
 
     let place = server.place.as_ref().expect("it has one");
     place.runtime.restart(&place.unit, std::time::Duration::ZERO).await.expect("restart");
