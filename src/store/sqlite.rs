@@ -57,7 +57,16 @@ impl Dialect for Lite {
     const BEGIN_READ: &'static str = "begin";
     const STAYS: &'static str = "";
 
+    /// Switching a new file to WAL does not wait for a lock, whatever the busy timeout: two that open it at the
+    /// same instant take turns here.
     async fn connect(&self) -> Result<SqliteConnection, sqlx::Error> {
+        const TURNS: u32 = 40;
+        for _ in 1..TURNS {
+            match self.options.connect().await {
+                Err(error) if is_locked(&error) => tokio::time::sleep(TURN).await,
+                connected => return connected,
+            }
+        }
         self.options.connect().await
     }
 
@@ -88,6 +97,13 @@ impl Dialect for Lite {
         }
         Ok(())
     }
+}
+
+const TURN: Duration = Duration::from_millis(50);
+
+fn is_locked(error: &sqlx::Error) -> bool {
+    const BUSY: &str = "5";
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code).is_some_and(|c| c == BUSY)
 }
 
 fn bound(sql: Sql, cells: Vec<Cell>) -> Query<'static, Sqlite, SqliteArguments> {
