@@ -32,6 +32,7 @@
 //! | [`lab`] | our own servers to break |
 //! | [`store`] | PostgreSQL and SQLite, the journal, the audit |
 //! | [`engine`] | the loop, pollers, effects, verification, drills |
+//! | [`tui`] | the console |
 //! | [`api`] | the control socket |
 //! | [`narrate`], [`report`], [`metrics`] | events in plain words, the post-mortem, the figures |
 //! | [`config`], [`cli`], [`telemetry`] | the rest of the edge |
@@ -66,3 +67,4 @@ pub mod runtime;
 pub mod store;
 pub mod targets;
 pub mod telemetry;
+pub mod tui;

@@ -1,4 +1,4 @@
-//! One line of plain words per event: `run --plain`, transcripts, and everywhere else events are read aloud.
+//! One line of plain words per event: `run --plain`, `watch`, transcripts, and everywhere else events are read aloud.
 //!
 //! `14:02:40 INC-0042 critical redis-test operator ops1 approved 7f3a9c`; never a control character.
 
@@ -35,13 +35,15 @@ pub fn sentence(event: &Event, names: &dyn Fn(IncidentId) -> Option<String>) -> 
 }
 
 /// The agent streams a line of its log beside each of these.
-fn is_told_by_the_log(body: &EventBody) -> bool {
+pub(crate) fn is_told_by_the_log(body: &EventBody) -> bool {
     match body {
         EventBody::Diagnosed { .. }
         | EventBody::Proposed { .. }
         | EventBody::ActionStarted { .. }
         | EventBody::ActionFinished { .. }
         | EventBody::Verified { .. }
+        | EventBody::StopOrdered { .. }
+        | EventBody::UndoStarted { .. }
         | EventBody::RolledBack { .. }
         | EventBody::ExecutionEnded { .. } => true,
         EventBody::Decided { approval, .. } => {
@@ -72,6 +74,11 @@ impl Labels {
     pub fn of<'a>(incidents: impl IntoIterator<Item = &'a Incident>) -> Self {
         let known = |incident: &Incident| (incident.id, (incident.number, incident.severity));
         Self(incidents.into_iter().map(known).collect())
+    }
+
+    /// Remembers one incident, unless more is known of it already.
+    pub fn know(&mut self, id: IncidentId, number: u64, severity: Severity) {
+        self.0.entry(id).or_insert((number, severity));
     }
 
     /// Learns from an event, before it is told.
@@ -127,6 +134,8 @@ fn told(event: &Event) -> Option<(&'static str, String)> {
         | EventBody::ActionStarted { .. }
         | EventBody::ActionFinished { .. }
         | EventBody::Verified { .. }
+        | EventBody::StopOrdered { .. }
+        | EventBody::UndoStarted { .. }
         | EventBody::RolledBack { .. }
         | EventBody::ExecutionEnded { .. } => execution(event),
         EventBody::BaselineRecorded { .. } | EventBody::ExecutionMoved { .. } => None,
@@ -199,6 +208,13 @@ fn execution(event: &Event) -> Option<(&'static str, String)> {
         }
         EventBody::ActionFinished { end, .. } => ("finished", finished(end)),
         EventBody::Verified { verification, .. } => ("verified", verified(verification)),
+        EventBody::StopOrdered { kill, .. } => {
+            let what = if *kill { "kills what runs" } else { "stops it" };
+            ("operator", format!("{} {what}", event.actor))
+        }
+        EventBody::UndoStarted { .. } => {
+            ("operator", format!("{} takes back what was done", event.actor))
+        }
         EventBody::RolledBack { ok, detail, .. } => {
             let how = if *ok { "taken back" } else { "could not be taken back" };
             ("undo", format!("{how}: {detail}"))
@@ -268,7 +284,10 @@ fn proposed(proposal: &Proposal) -> String {
 fn decided(approval: &Approval) -> (&'static str, String) {
     let (actor, print) = (&approval.actor, approval.fingerprint.short());
     match &approval.decision {
-        Decision::Approved { .. } => ("operator", format!("{actor} approved {print}")),
+        Decision::Approved { seen, .. } => {
+            let read = seen.map_or_else(String::new, |seen| format!(" ({seen})"));
+            ("operator", format!("{actor} approved {print}{read}"))
+        }
         Decision::Denied { reason } => ("operator", format!("{actor} rejected {print}: {reason}")),
         Decision::Automatic { rule } => ("policy", format!("approved {print} by rule: {rule}")),
         Decision::Expired => ("expired", format!("{print}: nobody decided in time")),

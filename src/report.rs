@@ -202,8 +202,12 @@ fn attempt(doc: &mut Doc, number: usize, execution: &Execution) {
         let actor = inline(&approval.actor);
         let at = time(approval.at);
         let why = match &approval.decision {
-            Decision::Approved { typed: Some(_) } => " and typed the target's name".to_owned(),
-            Decision::Approved { typed: None } | Decision::Expired => String::new(),
+            Decision::Approved { typed, seen } => {
+                let typed = typed.as_ref().map_or("", |_| " and typed the target's name");
+                let read = seen.map_or_else(String::new, |seen| format!(" ({seen})"));
+                format!("{typed}{read}")
+            }
+            Decision::Expired => String::new(),
             Decision::Automatic { rule } => format!(" ({})", inline(rule)),
             Decision::Denied { reason } | Decision::Superseded { reason } => {
                 format!(": {}", inline(reason))

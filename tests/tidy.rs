@@ -22,11 +22,12 @@ const IMPURE: [&str; 12] = [
 ];
 
 /// What a file must hold to be a kind, by folder; the rest of a folder serves the kinds.
-const KINDS: [(&str, &str); 4] = [
+const KINDS: [(&str, &str); 5] = [
     ("actions", "impl Action for "),
     ("faults", "impl Fault for "),
     ("detect", "fn judge("),
     ("diagnose", ": Judge = "),
+    ("tui/screens", "impl Screen for "),
 ];
 
 const LONGEST: usize = 700;

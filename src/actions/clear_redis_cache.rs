@@ -143,6 +143,10 @@ impl Action for ClearRedisCache {
         measuring.await.unwrap_or_else(|e| vec![unmeasured("keys", &e)])
     }
 
+    fn undo_commands(&self, _server: &Server, _args: &Args, saved: &Saved) -> Vec<String> {
+        copy::told(saved, "copied")
+    }
+
     async fn undo(
         &self,
         server: &Server,

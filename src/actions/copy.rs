@@ -8,10 +8,10 @@ use std::time::Duration;
 use ::redis::Value;
 
 use super::channel::{Call, Channel, Words};
-use super::checks::count;
+use super::checks::{count, kept};
 use super::redis::Redis;
 use super::undo_file::{Entry, Reader, Writer, trouble};
-use super::{ActionError, failed, redis};
+use super::{ActionError, Saved, failed, redis};
 
 /// Keys per pipeline.
 const COPIED_AT_ONCE: usize = 200;
@@ -121,6 +121,17 @@ struct Tally {
     expired: u64,
     refused: u64,
     first_refusal: Option<String>,
+}
+
+/// What [`restore`] would do with what was saved, where a copy was taken; `counted` holds how many keys it has.
+pub(super) fn told(saved: &Saved, counted: &'static str) -> Vec<String> {
+    let (keys, file) = (kept::<u64>(saved, counted), kept::<PathBuf>(saved, "file"));
+    let (Ok(keys), Ok(file)) = (keys, file) else { return Vec::new() };
+    vec![format!(
+        "RESTORE {} from {}, but those written again since",
+        count(keys, "key"),
+        file.display()
+    )]
 }
 
 /// Puts back every key of the copy that is not there again.

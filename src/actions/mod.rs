@@ -125,6 +125,12 @@ pub trait Action: Send + Sync {
     /// writes, health) is not its business.
     async fn verify(&self, server: &Server, args: &Args, saved: &Saved) -> Vec<Check>;
 
+    /// What [`Self::undo`] would run with what was saved, as a person would type it; empty where that is not known
+    /// beforehand or more than a person would read.
+    fn undo_commands(&self, _server: &Server, _args: &Args, _saved: &Saved) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Takes it back from what was saved. Says in one sentence what was restored.
     async fn undo(
         &self,

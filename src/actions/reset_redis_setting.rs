@@ -252,6 +252,13 @@ impl Action for ResetRedisSetting {
         measuring.await.unwrap_or_else(|e| vec![unmeasured("setting", &e)])
     }
 
+    fn undo_commands(&self, server: &Server, args: &Args, saved: &Saved) -> Vec<String> {
+        let (Ok(wanted), Ok(value)) = (Wanted::read(args), kept::<String>(saved, "value")) else {
+            return Vec::new();
+        };
+        vec![Channel::new(server, ID).spell(&set(wanted.name, &value))]
+    }
+
     async fn undo(
         &self,
         server: &Server,

@@ -200,6 +200,10 @@ impl Action for UnlinkKeys {
         measuring.await.unwrap_or_else(|e| vec![unmeasured("keys", &e)])
     }
 
+    fn undo_commands(&self, _server: &Server, _args: &Args, saved: &Saved) -> Vec<String> {
+        copy::told(saved, "keys")
+    }
+
     async fn undo(
         &self,
         server: &Server,

@@ -15,9 +15,10 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::Problem;
 use super::events::{CutOff, Line};
+use super::live::Delta;
 use super::socket;
+use super::{Problem, SEQ_HEADER};
 use crate::domain::effect::{Accepted, Ordered, Refused};
 use crate::domain::event::Sealed;
 use crate::engine::handle::Snapshot;
@@ -42,6 +43,13 @@ pub enum ClientError {
         #[source]
         source: anyhow::Error,
     },
+}
+
+impl ClientError {
+    /// Whether nobody was there to be asked, so that nothing can have happened.
+    pub(super) fn is_unsent(&self) -> bool {
+        matches!(self, Self::Failed { doing: "connect", .. })
+    }
 }
 
 /// A way to the running engine.
@@ -69,13 +77,31 @@ impl Client {
 
     /// Gives a command.
     pub async fn order(&self, ordered: &Ordered) -> Result<Accepted, ClientError> {
+        Ok(self.order_seen(ordered).await?.0)
+    }
+
+    /// Gives a command; also the newest event in the snapshot that showed its effect.
+    pub(super) async fn order_seen(
+        &self,
+        ordered: &Ordered,
+    ) -> Result<(Accepted, Option<u64>), ClientError> {
         let body = serde_json::to_vec(ordered).map_err(|error| self.failed("write", error))?;
-        self.ask(Method::POST, "/api/v1/commands", body).await
+        self.patiently(async {
+            let answer = self.send(Method::POST, "/api/v1/commands", body).await?;
+            let seq = answer.response.headers().get(SEQ_HEADER);
+            let seq = seq.and_then(|seq| seq.to_str().ok()?.parse().ok());
+            Ok((self.understand(answer).await?, seq))
+        })
+        .await
     }
 
     /// The newest snapshot.
     pub async fn snapshot(&self) -> Result<Snapshot, ClientError> {
-        self.ask(Method::GET, "/api/v1/snapshot", Vec::new()).await
+        self.patiently(async {
+            let answer = self.send(Method::GET, "/api/v1/snapshot", Vec::new()).await?;
+            self.understand(answer).await
+        })
+        .await
     }
 
     /// Events as they happen, beginning after `after` when it is given. Ends when the engine does; an error is
@@ -86,30 +112,42 @@ impl Client {
     ) -> Result<impl Stream<Item = Result<Arc<Sealed>, ClientError>> + Send + use<>, ClientError>
     {
         let query = after.map(|after| format!("?after={after}")).unwrap_or_default();
-        let path = format!("/api/v1/events{query}");
-        let answer = self.patiently(self.send(Method::GET, &path, Vec::new())).await?;
+        let lines = self.patiently(self.lines(&format!("/api/v1/events{query}"))).await?;
+        Ok(stream::unfold(lines, |mut lines| async move {
+            let line = lines.next().await?;
+            Some((lines.event(line), lines))
+        })
+        .boxed())
+    }
+
+    /// The newest snapshot, and every change from there on as it happens.
+    pub async fn live(&self) -> Result<(Snapshot, Live), ClientError> {
+        self.patiently(async {
+            let mut lines = self.lines("/api/v1/live").await?;
+            let Some(first) = lines.next().await else {
+                let reason = "the engine is ending".to_owned();
+                return Err(ClientError::CutOff { missed: None, reason });
+            };
+            let snapshot = lines.read("understand the snapshot", &first?)?;
+            Ok((snapshot, Live(lines)))
+        })
+        .await
+    }
+
+    async fn lines(&self, path: &str) -> Result<Lines, ClientError> {
+        let answer = self.send(Method::GET, path, Vec::new()).await?;
         if answer.response.status() != StatusCode::OK {
             return Err(self.problem(answer).await);
         }
-        Ok(lines(self.path.clone(), answer))
+        Ok(Lines { path: self.path.clone(), answer, buffer: Vec::new(), searched: 0, over: false })
     }
 
-    async fn ask<T: DeserializeOwned>(
-        &self,
-        method: Method,
-        path: &str,
-        body: Vec<u8>,
-    ) -> Result<T, ClientError> {
-        self.patiently(async {
-            let answer = self.send(method, path, body).await?;
-            if answer.response.status() != StatusCode::OK {
-                return Err(self.problem(answer).await);
-            }
-            let body = self.body(answer).await?;
-            serde_json::from_slice(&body)
-                .map_err(|error| self.failed("understand the answer", error))
-        })
-        .await
+    async fn understand<T: DeserializeOwned>(&self, answer: Answer) -> Result<T, ClientError> {
+        if answer.response.status() != StatusCode::OK {
+            return Err(self.problem(answer).await);
+        }
+        let body = self.body(answer).await?;
+        serde_json::from_slice(&body).map_err(|error| self.failed("understand the answer", error))
     }
 
     async fn patiently<T>(
@@ -172,55 +210,69 @@ fn drive(connection: http1::Connection<TokioIo<UnixStream>, Full<Bytes>>) -> Abo
     }))
 }
 
+/// What the live stream says, one change after the other.
+pub struct Live(Lines);
+
+impl Live {
+    /// The next change; `None` when the engine ended the stream. May be dropped and asked again.
+    pub async fn next(&mut self) -> Option<Result<Delta, ClientError>> {
+        let line = self.0.next().await?;
+        Some(line.and_then(|line| self.0.read("understand the live stream", &line)))
+    }
+}
+
 /// Whole lines out of the chunks they arrive in.
 struct Lines {
     path: PathBuf,
     answer: Answer,
     buffer: Vec<u8>,
+    /// How much of the buffer is known to hold no end of a line.
+    searched: usize,
     over: bool,
 }
 
-fn lines(
-    path: PathBuf,
-    answer: Answer,
-) -> impl Stream<Item = Result<Arc<Sealed>, ClientError>> + Send {
-    let lines = Lines { path, answer, buffer: Vec::new(), over: false };
-    stream::unfold(lines, |mut lines| async move {
-        let line = lines.next().await?;
-        Some((lines.event(line), lines))
-    })
-    .boxed()
-}
-
 impl Lines {
-    async fn next(&mut self) -> Option<Result<Vec<u8>, hyper::Error>> {
+    async fn next(&mut self) -> Option<Result<Vec<u8>, ClientError>> {
         while !self.over {
-            if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
-                return Some(Ok(self.buffer.drain(..=end).collect()));
+            let fresh = self.buffer.iter().skip(self.searched);
+            if let Some(end) = fresh.clone().position(|byte| *byte == b'\n') {
+                let line = self.buffer.drain(..=self.searched + end).collect();
+                self.searched = 0;
+                return Some(Ok(line));
             }
+            self.searched = self.buffer.len();
             match self.answer.response.frame().await? {
                 Ok(frame) => self.buffer.extend(frame.into_data().unwrap_or_default()),
                 Err(error) => {
                     self.over = true;
-                    return Some(Err(error));
+                    return Some(Err(self.failed("read the stream", error)));
                 }
             }
         }
         None
     }
 
-    fn event(&mut self, line: Result<Vec<u8>, hyper::Error>) -> Result<Arc<Sealed>, ClientError> {
-        let failed = |doing, source| ClientError::Failed { doing, path: self.path.clone(), source };
-        let line = line.map_err(|error| failed("read events", error.into()))?;
-        match serde_json::from_slice(&line) {
-            Ok(Line::Event(sealed)) => Ok(sealed),
-            Ok(Line::CutOff(CutOff { missed, reason })) => {
+    fn read<T: DeserializeOwned>(
+        &mut self,
+        doing: &'static str,
+        line: &[u8],
+    ) -> Result<T, ClientError> {
+        serde_json::from_slice(line).map_err(|error| {
+            self.over = true;
+            self.failed(doing, error)
+        })
+    }
+
+    fn failed(&self, doing: &'static str, source: impl Into<anyhow::Error>) -> ClientError {
+        ClientError::Failed { doing, path: self.path.clone(), source: source.into() }
+    }
+
+    fn event(&mut self, line: Result<Vec<u8>, ClientError>) -> Result<Arc<Sealed>, ClientError> {
+        match self.read("understand an event", &line?)? {
+            Line::Event(sealed) => Ok(sealed),
+            Line::CutOff(CutOff { missed, reason }) => {
                 self.over = true;
                 Err(ClientError::CutOff { missed, reason })
-            }
-            Err(error) => {
-                self.over = true;
-                Err(failed("understand an event", error.into()))
             }
         }
     }

@@ -67,6 +67,8 @@ struct Reader {
     live: Receiver<Arc<Sealed>>,
     /// The last event that was sent.
     last: Option<u64>,
+    /// The last event that was shown when this reader began to listen; one more may be on its way.
+    newest: u64,
 }
 
 /// The response.
@@ -76,10 +78,9 @@ pub(super) fn stream(
     after: Option<u64>,
     stop: CancellationToken,
 ) -> Response {
-    let lines = follow(handle, store, after)
-        .map(|line| Ok::<_, Infallible>(line.text()))
-        .take_until(stop.cancelled_owned());
-    ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response()
+    let lines = follow(handle, store, after).map(|line| Ok::<_, Infallible>(line.text()));
+    let body = Body::from_stream(super::until(lines, stop));
+    ([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response()
 }
 
 /// The lines. Listening starts here, before the store is read, so nothing falls between the two.
@@ -89,11 +90,12 @@ pub(crate) fn follow(
     after: Option<u64>,
 ) -> impl Stream<Item = Line> + Send + use<> {
     let live = handle.events.subscribe();
+    let newest = handle.snapshots.borrow().seq;
     let stage = match (after, store) {
         (Some(_), Some(store)) => Stage::Stored(store),
         _ => Stage::Live,
     };
-    lines(Reader { stage, live, last: after })
+    lines(Reader { stage, live, last: after, newest })
 }
 
 fn lines(reader: Reader) -> impl Stream<Item = Line> + Send {
@@ -122,6 +124,11 @@ impl Reader {
             .and_then(|raws| raws.iter().map(sealed).collect::<Result<Vec<_>, _>>());
         let events = match read {
             Ok(events) => events,
+            // A reader that has everything needs nothing of a store that is away.
+            Err(_) if self.last >= Some(self.newest) => {
+                self.stage = Stage::Live;
+                return Vec::new();
+            }
             Err(reason) => return self.cut_off(None, reason),
         };
         if events.len() < PAGE as usize {
@@ -165,7 +172,8 @@ impl Reader {
     }
 }
 
-fn sealed(raw: &RawEvent) -> Result<Sealed, String> {
+/// A stored record as the stream gives it; else which one cannot be read, and why.
+pub(crate) fn sealed(raw: &RawEvent) -> Result<Sealed, String> {
     let event = raw.event().map_err(|error| format!("read event {}: {error}", raw.seq))?;
     Ok(Sealed { event, prev_hash: raw.prev_hash.clone(), hash: raw.hash.clone() })
 }

@@ -1,4 +1,4 @@
-//! The engine over HTTP: commands in, snapshot and events out. The same router serves every door.
+//! The engine over HTTP: commands in, snapshot, its changes and events out. The same router serves every door.
 
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use futures::stream::{self, Stream, StreamExt};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
@@ -17,7 +18,12 @@ use crate::ports::store::Store;
 
 pub mod client;
 pub(crate) mod events;
+pub mod live;
+pub mod remote;
 pub mod socket;
+
+/// In the answer to an accepted command: the newest event that the engine's snapshot then held.
+const SEQ_HEADER: &str = "simctl-seq";
 
 /// What every request can reach.
 #[derive(Clone)]
@@ -46,7 +52,8 @@ pub fn router(handle: Handle, store: Option<Arc<dyn Store>>, stop: CancellationT
     Router::new()
         .route("/api/v1/commands", post(command))
         .route("/api/v1/snapshot", get(snapshot))
-        .route("/api/v1/events", get(stream))
+        .route("/api/v1/live", get(live))
+        .route("/api/v1/events", get(events))
         .fallback(async || Problem::answer(StatusCode::NOT_FOUND, "there is nothing at this path"))
         .with_state(Door { handle, store, stop })
 }
@@ -54,11 +61,14 @@ pub fn router(handle: Handle, store: Option<Arc<dyn Store>>, stop: CancellationT
 async fn command(
     State(door): State<Door>,
     body: Result<Json<Ordered>, JsonRejection>,
-) -> Result<Json<Accepted>, Response> {
+) -> Result<([(&'static str, String); 1], Json<Accepted>), Response> {
     let Json(ordered) =
         body.map_err(|bad| Problem::answer(StatusCode::BAD_REQUEST, bad.body_text()))?;
     match door.handle.order(ordered).await {
-        Ok(accepted) => Ok(Json(accepted)),
+        Ok(accepted) => {
+            let seq = door.handle.snapshots.borrow().seq;
+            Ok(([(SEQ_HEADER, seq.to_string())], Json(accepted)))
+        }
         Err(refused) => Err(Problem::answer(StatusCode::CONFLICT, refused.reason)),
     }
 }
@@ -68,6 +78,10 @@ async fn snapshot(State(door): State<Door>) -> Json<Snapshot> {
     Json(Snapshot::clone(&newest))
 }
 
+async fn live(State(door): State<Door>) -> Response {
+    live::stream(door.handle.snapshots, door.stop)
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct After {
@@ -75,7 +89,7 @@ struct After {
     after: Option<u64>,
 }
 
-async fn stream(
+async fn events(
     State(door): State<Door>,
     after: Result<Query<After>, axum::extract::rejection::QueryRejection>,
 ) -> Response {
@@ -85,5 +99,23 @@ async fn stream(
     }
 }
 
+/// The stream, until `stop` and nothing more is ready: what happened before the end is still sent.
+fn until<T: Send>(
+    stream: impl Stream<Item = T> + Send,
+    stop: CancellationToken,
+) -> impl Stream<Item = T> + Send {
+    stream::unfold((Box::pin(stream), stop), |(mut stream, stop)| async move {
+        tokio::select! {
+            biased;
+            item = stream.next() => item.map(|item| (item, (stream, stop))),
+            () = stop.cancelled() => None,
+        }
+    })
+}
+
+#[cfg(test)]
+mod live_tests;
+#[cfg(test)]
+mod remote_tests;
 #[cfg(test)]
 mod tests;

@@ -1,11 +1,11 @@
 //! The router and the client over a real unix socket; the engine behind it is a loop of three lines.
 
 use std::path::Path;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use futures::StreamExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::{broadcast, mpsc, watch};
@@ -21,7 +21,8 @@ use crate::domain::ledger::Ledger;
 use crate::engine::handle::{Request, StoreView};
 use crate::engine::tasks::Tasks;
 use crate::ports::store::{
-    ActionLine, Batch, HistoryPoint, IncidentFilter, IncidentLine, IncidentTimes, Lease, StoreError,
+    ActionLine, Batch, HistoryPoint, IncidentFilter, IncidentLine, IncidentTimes, Lease,
+    SimilarIncident, StoreError,
 };
 use crate::report::example;
 
@@ -62,7 +63,7 @@ impl Bench {
             }
         });
         let stop = tasks.stop_token();
-        let store: Arc<dyn Store> = Arc::new(Shelf(stored));
+        let store: Arc<dyn Store> = Arc::new(Shelf(Some(Arc::new(Mutex::new(stored)))));
         let socket = socket::bind(dir.path()).await.unwrap();
         let router = router(handle, Some(store), stop.clone());
         tasks.spawn_to_end("socket", async move { socket.serve(router, stop).await.unwrap() });
@@ -86,7 +87,7 @@ fn log(len: usize) -> Vec<Sealed> {
         .collect()
 }
 
-async fn soon<T>(waiting: impl Future<Output = T>) -> T {
+pub(super) async fn soon<T>(waiting: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(10), waiting).await.expect("within ten seconds")
 }
 
@@ -181,6 +182,39 @@ async fn a_slow_reader_is_told_how_much_it_missed() {
 }
 
 #[tokio::test]
+async fn a_reader_that_has_everything_needs_no_store() {
+    let bench = Bench::start(Vec::new()).await;
+    let snapshot = bench.client().await.snapshot().await.unwrap();
+    let newest = snapshot.seq;
+    let (events, _keep) = broadcast::channel(4);
+    let (requests, _inbox) = mpsc::channel(1);
+    let snapshots = watch::channel(Arc::new(snapshot)).1;
+    let handle = Handle { snapshots, events: events.clone(), requests };
+    let away = || Some(Arc::new(Shelf(None)) as Arc<dyn Store>);
+    let mut all = Box::pin(events::follow(&handle, away(), Some(newest)));
+    let mut behind = Box::pin(events::follow(&handle, away(), Some(newest - 1)));
+    let next = log(8).pop().unwrap();
+    events.send(Arc::new(next.clone())).unwrap();
+    let Some(events::Line::Event(got)) = soon(all.next()).await else { panic!("cut off") };
+    assert_eq!((newest + 1, &*got), (8, &next));
+    assert!(matches!(soon(behind.next()).await, Some(events::Line::CutOff(_))), "7 is missing");
+    bench.tasks.stop().await;
+}
+
+#[tokio::test]
+async fn an_event_that_is_not_yet_shown_is_not_missed() {
+    let log = log(9);
+    let bench = Bench::start(log[..8].to_vec()).await;
+    // Event 8 is stored and was sent before this reader came; the snapshot still ends with 7.
+    let stream = bench.client().await.events(Some(7)).await.unwrap();
+    bench.events.send(Arc::new(log[8].clone())).unwrap();
+    let got: Vec<_> = soon(stream.take(2).collect::<Vec<_>>()).await;
+    let got: Vec<u64> = got.into_iter().map(|sealed| sealed.unwrap().event.seq).collect();
+    assert_eq!(got, [8, 9]);
+    bench.tasks.stop().await;
+}
+
+#[tokio::test]
 async fn a_shutdown_ends_open_streams_and_removes_the_socket() {
     let bench = Bench::start(Vec::new()).await;
     let stream = bench.client().await.events(None).await.unwrap();
@@ -225,8 +259,11 @@ async fn a_socket_file_nobody_answers_on_is_replaced_and_a_long_path_is_refused(
     assert!(error.to_string().contains("choose a shorter --state-dir"), "{error}");
 }
 
-/// A store of nothing but events.
-struct Shelf(Vec<Sealed>);
+/// A log that engines share, one after the other.
+pub(super) type Log = Arc<Mutex<Vec<Sealed>>>;
+
+/// A store of nothing but events; one that is away has not even those.
+pub(super) struct Shelf(pub(super) Option<Log>);
 
 fn none<T>() -> Result<T, StoreError> {
     Err(StoreError::Failed { verb: "do this", source: anyhow::anyhow!("only events here") })
@@ -235,7 +272,9 @@ fn none<T>() -> Result<T, StoreError> {
 #[async_trait]
 impl Store for Shelf {
     async fn events(&self, after: u64, limit: u32) -> Result<Vec<RawEvent>, StoreError> {
-        let later = self.0.iter().filter(|sealed| sealed.event.seq > after);
+        let Some(log) = &self.0 else { return none() };
+        let log = log.lock().unwrap();
+        let later = log.iter().filter(|sealed| sealed.event.seq > after);
         Ok(later.take(limit as usize).map(Sealed::raw).collect())
     }
     fn url(&self) -> &str {
@@ -293,7 +332,21 @@ impl Store for Shelf {
     async fn times(&self, _: Option<DateTime<Utc>>) -> Result<Vec<IncidentTimes>, StoreError> {
         none()
     }
+    async fn past(
+        &self,
+        _: Option<&str>,
+        _: DateTime<Utc>,
+        _: u32,
+    ) -> Result<Vec<HistoryPoint>, StoreError> {
+        none()
+    }
+    async fn similar(&self, _: &Incident, _: u32) -> Result<Vec<SimilarIncident>, StoreError> {
+        none()
+    }
     async fn record_history(&self, _: &[HistoryPoint], _: DateTime<Utc>) -> Result<(), StoreError> {
+        none()
+    }
+    async fn events_before(&self, _: Option<u64>, _: u32) -> Result<Vec<RawEvent>, StoreError> {
         none()
     }
 }

@@ -24,13 +24,31 @@ use crate::targets::{self, Server};
 pub(super) struct Context {
     pub(super) loaded: Loaded,
     pub(super) print: Print,
+    /// Where remarks on the way go; standard error, unless a console has the terminal.
+    say: Option<Say>,
 }
+
+/// Takes a line of what goes on.
+pub(super) type Say = Arc<dyn Fn(String) + Send + Sync>;
 
 impl Context {
     /// Reads the configuration; starts and creates nothing.
     pub(super) fn load(flags: &Flags, print: Print) -> anyhow::Result<Self> {
         let loaded = load(flags, &|name| std::env::var(name).ok())?;
-        Ok(Self { loaded, print })
+        Ok(Self { loaded, print, say: None })
+    }
+
+    /// Sends remarks somewhere else.
+    pub(super) fn saying(self, say: Say) -> Self {
+        Self { say: Some(say), ..self }
+    }
+
+    /// Tells what goes on meanwhile.
+    pub(super) fn say(&self, line: impl Into<String>) {
+        match &self.say {
+            Some(say) => say(line.into()),
+            None => self.print.progress(&line.into()),
+        }
     }
 
     pub(super) fn config(&self) -> &Config {
@@ -93,7 +111,7 @@ impl Context {
             Err(error)
                 if config.lab.runtime == RuntimeChoice::Auto && !config.targets.is_empty() =>
             {
-                self.print.progress(&format!("only your own servers are watched: {error:#}"));
+                self.say(format!("only your own servers are watched: {error:#}"));
                 Ok(None)
             }
             found => found,
@@ -129,7 +147,7 @@ impl Context {
             Ok(engine) => Some(Arc::new(engine)),
             Err(error) => {
                 let name = &first.id;
-                self.print.progress(&format!("{name} is watched from outside only: {error}"));
+                self.say(format!("{name} is watched from outside only: {error}"));
                 None
             }
         }

@@ -62,7 +62,7 @@ pub(super) struct Retry {
 }
 
 /// An incident that is in the engine's memory.
-async fn known(engine: &Client, number: u64) -> anyhow::Result<Arc<Incident>> {
+pub(super) async fn known(engine: &Client, number: u64) -> anyhow::Result<Arc<Incident>> {
     let snapshot = engine.snapshot().await?;
     let found = snapshot.incidents.iter().find(|incident| incident.number == number);
     found.cloned().ok_or_else(|| {
@@ -103,7 +103,7 @@ pub(super) async fn approve(context: &Context, args: &Approve) -> Done {
             }
         },
     };
-    let command = Command::Approve { incident: args.incident, fingerprint, typed };
+    let command = Command::Approve { incident: args.incident, fingerprint, typed, seen: None };
     context.order(&engine, command).await
 }
 
@@ -155,4 +155,4 @@ pub(super) fn ask_in_drill(
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

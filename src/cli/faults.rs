@@ -110,6 +110,7 @@ fn explain(print: Print, d: &Descriptor) -> anyhow::Result<()> {
     }
     print.line(format_args!("{}: {}\n{}", d.id, d.title, d.about))?;
     print.line(format_args!("leads to {}, caused by {}", d.finding.as_str(), d.cause))?;
+    print.line(format_args!("risk {}; left alone: {}", d.risk, d.untouched.join("; ")))?;
     if !d.aliases.is_empty() {
         print.line(format_args!("also called {}", d.aliases.join(", ")))?;
     }
@@ -144,6 +145,8 @@ fn view(d: &Descriptor) -> Value {
         "finding": d.finding,
         "cause": d.cause,
         "params": params,
+        "risk": d.risk,
+        "untouched": d.untouched,
         "undo": d.undo,
         "takes_within_ms": u64::try_from(d.takes_within.as_millis()).unwrap_or(u64::MAX),
     })
@@ -208,7 +211,7 @@ async fn dry_run(context: &Context, args: &Inject, fault: &dyn Fault, mut params
         .await?
         .ok_or_else(|| anyhow!("no lab is running; start it with `simctl up`"))?;
     let server = lab_server(&lab.servers, d, args.target.as_deref())?;
-    let calls = fault.calls(server, &params);
+    let calls = fault.calls(Some(server), &params);
     let ttl = args.ttl.unwrap_or(context.config().inject_ttl).as_secs();
     if context.print.json {
         let target = &server.target.id;

@@ -18,14 +18,20 @@ mod context;
 mod decide;
 mod drill;
 mod faults;
+mod host;
 mod incidents;
 mod lab;
+mod orders;
 mod parse;
 mod print;
 mod records;
 mod run;
 mod show;
+mod signals;
 mod status;
+mod teller;
+mod tui;
+mod watch;
 
 /// Operator console for Redis and PostgreSQL: detects, explains, fixes with approval, proves, records.
 #[derive(Debug, Parser)]
@@ -38,7 +44,8 @@ pub struct Cli {
 }
 
 const AFTER: &str = "Start with:
-  simctl up              create the lab: one Redis, one PostgreSQL, one store
+  simctl tui             the console; makes the lab when there is none
+  simctl up              the lab alone: one Redis, one PostgreSQL, one store
   simctl drill leak-oom  break it, watch it being found, explained and fixed
 Exit codes: 0 done, 1 failed or refused, 2 bad input";
 
@@ -72,7 +79,9 @@ enum Command {
     Down(lab::Down),
     Status(status::Status),
     Doctor(lab::Doctor),
+    Tui(tui::Tui),
     Run(run::Run),
+    Watch(watch::Watch),
     Inject(faults::Inject),
     Clear(faults::Clear),
     Drill(drill::Drill),
@@ -80,6 +89,12 @@ enum Command {
     Approve(decide::Approve),
     Reject(decide::Reject),
     Retry(decide::Retry),
+    Undo(orders::Undo),
+    Stop(orders::Stop),
+    Kill(orders::Kill),
+    Verify(orders::Verify),
+    Note(orders::Note),
+    Resolve(orders::Resolve),
     Faults(faults::Faults),
     Actions(actions::Actions),
     History(records::History),
@@ -155,7 +170,9 @@ async fn dispatch(cli: Cli) -> Done {
         Command::Down(args) => lab::down(&context, &args).await,
         Command::Status(_) => status::show(&context).await,
         Command::Doctor(_) => lab::doctor(&context).await,
+        Command::Tui(args) => Box::pin(tui::run(context, &args)).await,
         Command::Run(args) => Box::pin(run::run(&context, &args)).await,
+        Command::Watch(args) => Box::pin(watch::run(&context, &args)).await,
         Command::Inject(args) => faults::inject(&context, &args).await,
         Command::Clear(args) => Box::pin(faults::clear(&context, &args)).await,
         Command::Drill(args) => Box::pin(drill::run(&context, &args)).await,
@@ -163,6 +180,12 @@ async fn dispatch(cli: Cli) -> Done {
         Command::Approve(args) => decide::approve(&context, &args).await,
         Command::Reject(args) => decide::reject(&context, &args).await,
         Command::Retry(args) => decide::retry(&context, &args).await,
+        Command::Undo(args) => orders::undo(&context, &args).await,
+        Command::Stop(args) => orders::stop(&context, &args).await,
+        Command::Kill(args) => orders::kill(&context, &args).await,
+        Command::Verify(args) => orders::verify(&context, &args).await,
+        Command::Note(args) => orders::note(&context, &args).await,
+        Command::Resolve(args) => orders::resolve(&context, &args).await,
         Command::History(args) => records::history(&context, &args).await,
         Command::Report(args) => records::report(&context, &args).await,
         Command::Metrics(args) => records::metrics(&context, &args).await,

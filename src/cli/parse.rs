@@ -38,10 +38,11 @@ pub(super) fn setting(text: &str) -> Result<(String, u64), String> {
     Ok((name.trim().to_owned(), value))
 }
 
-/// A point in time: how long ago, or a date.
+/// A point in time: how long ago, a time of today (UTC), or a date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum When {
     Ago(Duration),
+    Today(NaiveTime),
     At(DateTime<Utc>),
 }
 
@@ -49,6 +50,7 @@ impl When {
     pub(super) fn at(self, now: DateTime<Utc>) -> DateTime<Utc> {
         match self {
             Self::At(at) => at,
+            Self::Today(time) => now.date_naive().and_time(time).and_utc(),
             Self::Ago(ago) => now - TimeDelta::from_std(ago).unwrap_or(TimeDelta::zero()),
         }
     }
@@ -58,6 +60,9 @@ pub(super) fn when(text: &str) -> Result<When, String> {
     if let Ok(Span(ago)) = text.parse() {
         return Ok(When::Ago(ago));
     }
+    if let Ok(time) = NaiveTime::parse_from_str(text, "%H:%M") {
+        return Ok(When::Today(time));
+    }
     let date = || NaiveDate::parse_from_str(text, "%Y-%m-%d").ok();
     let time = || NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S").ok();
     let exact = DateTime::parse_from_rfc3339(text).ok().map(|at| at.to_utc());
@@ -65,7 +70,10 @@ pub(super) fn when(text: &str) -> Result<When, String> {
         .or_else(|| time().map(|time| time.and_utc()))
         .or_else(|| date().map(|date| date.and_time(NaiveTime::MIN).and_utc()))
         .map(When::At)
-        .ok_or_else(|| "write how long ago (`2h`) or a UTC time (`2026-01-31 14:00:00`)".to_owned())
+        .ok_or_else(|| {
+            "write how long ago (`2h`), a time of today (`14:00`) or a UTC time (`2026-01-31 14:00:00`)"
+                .to_owned()
+        })
 }
 
 pub(super) fn status(text: &str) -> Result<Status, String> {
@@ -122,7 +130,10 @@ mod tests {
         assert_eq!(when("2h").unwrap().at(at), at - TimeDelta::hours(2));
         let midnight = DateTime::from_timestamp(1_769_817_600, 0).unwrap();
         assert_eq!(when("2026-01-31"), Ok(When::At(midnight)));
-        assert!(when("yesterday").is_err());
+        assert_eq!(when("09:30").unwrap().at(at), at - TimeDelta::minutes(270));
+        for bad in ["yesterday", "25:00", "9", ""] {
+            assert!(when(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

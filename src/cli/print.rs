@@ -1,7 +1,7 @@
 //! Printing: lines, aligned tables, JSON. Text that servers wrote is made harmless on the way.
 
-use std::fmt::Display;
-use std::io::{self, Write};
+use std::fmt::{Display, Write as _};
+use std::io::{self, Write as _};
 
 use serde::Serialize;
 
@@ -31,13 +31,6 @@ impl Print {
         Ok(out.flush()?)
     }
 
-    /// A value as JSON on one line.
-    pub(super) fn json_line(self, value: &impl Serialize) -> anyhow::Result<()> {
-        let mut out = io::stdout().lock();
-        writeln!(out, "{}", serde_json::to_string(value)?)?;
-        Ok(out.flush()?)
-    }
-
     /// A table, or `nothing` when there is no row.
     pub(super) fn table(
         self,
@@ -52,6 +45,23 @@ impl Print {
     pub(super) fn progress(self, text: &str) {
         to_stderr(text);
     }
+}
+
+/// A value as JSON on one line, which like [`clean`] text controls no terminal.
+pub(super) fn json_text(value: &impl Serialize) -> serde_json::Result<String> {
+    let json = serde_json::to_string(value)?;
+    let is_plain =
+        |c: char| matches!(c, ' '..='~') || clean(c.encode_utf8(&mut [0; 4])).starts_with(c);
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        if is_plain(c) {
+            text.push(c);
+        } else {
+            // JSON itself is ASCII, so this one stands in a string; all of them have four digits.
+            let _ = write!(text, "\\u{:04x}", u32::from(c));
+        }
+    }
+    Ok(text)
 }
 
 /// A line on standard error. Nobody is there to be told when that fails.

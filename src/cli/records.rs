@@ -13,7 +13,7 @@ use super::parse::{self, When};
 use super::print::{Print, or_dash, time};
 use crate::domain::ids::incident_name;
 use crate::engine::clock;
-use crate::metrics::{Spread, Success};
+use crate::metrics::{Counts, Group, Slow, Spread, Stages, Success};
 use crate::narrate::duration;
 use crate::ports::store::ActionLine;
 
@@ -41,7 +41,7 @@ pub(super) struct Report {
     output: Option<PathBuf>,
 }
 
-/// Print MTTD, MTTA, MTTR and success by cause, action and actor
+/// Print MTTD, MTTA, MTTR, where the time goes, and success by cause, target, actor and action
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  simctl metrics --since 30d")]
 pub(super) struct Metrics {
@@ -125,21 +125,76 @@ pub(super) async fn metrics(context: &Context, args: &Metrics) -> Done {
     ))?;
     let spreads = [("MTTD", metrics.mttd), ("MTTA", metrics.mtta), ("MTTR", metrics.mttr)];
     let rows: Vec<_> = spreads.iter().map(|(name, spread)| spread_row(name, *spread)).collect();
-    print.table(&["TIME", "COUNT", "MEAN", "P50", "P90"], &rows, "")?;
-    for (title, groups) in [
+    print.table(&["TIME", "COUNT", "MEAN", "P50", "P90", "P99"], &rows, "")?;
+    stages(print, metrics.stages)?;
+    counts(print, metrics.counts)?;
+    for (title, all) in [
         ("CAUSE", &metrics.by_cause),
-        ("ACTION", &metrics.by_action),
+        ("TARGET", &metrics.by_target),
         ("APPROVED BY", &metrics.by_actor),
     ] {
-        success(print, title, groups)?;
+        groups(print, title, all)?;
     }
+    success(print, "ACTION", &metrics.by_action)?;
+    slowest(print, &metrics.slowest)?;
     Ok(ExitCode::SUCCESS)
 }
 
+fn seconds(value: Option<f64>) -> String {
+    or_dash(value.map(|value| format!("{value:.2} s")))
+}
+
 fn spread_row(name: &str, spread: Spread) -> Vec<String> {
-    let seconds = |value: Option<f64>| or_dash(value.map(|value| format!("{value:.2} s")));
-    let figures = [spread.mean_s, spread.p50_s, spread.p90_s].map(seconds);
+    let figures = [spread.mean_s, spread.p50_s, spread.p90_s, spread.p99_s].map(seconds);
     [name.to_owned(), spread.count.to_string()].into_iter().chain(figures).collect()
+}
+
+fn stages(print: Print, stages: Stages) -> anyhow::Result<()> {
+    if stages.incidents == 0 {
+        return Ok(());
+    }
+    let rows: Vec<_> =
+        stages.named().map(|(stage, mean)| vec![stage.to_owned(), seconds(mean)]).to_vec();
+    print.line("")?;
+    print.table(&["WHERE THE TIME GOES", "MEAN"], &rows, "")
+}
+
+fn counts(print: Print, counts: Counts) -> anyhow::Result<()> {
+    let Counts { by_agent, by_operator, by_itself, denied, expired, automatic, undone } = counts;
+    print.line(format_args!(
+        "\nended by the agent {by_agent}, by an operator {by_operator}, by itself {by_itself}; \
+         proposals automatic {automatic}, denied {denied}, expired {expired}; undone {undone}"
+    ))
+}
+
+fn groups(print: Print, title: &str, groups: &[Group]) -> anyhow::Result<()> {
+    if groups.is_empty() {
+        return Ok(());
+    }
+    let row = |group: &Group| {
+        let rate = or_dash(group.percent().map(|percent| format!("{percent} %")));
+        let times = [group.mttr.mean_s, group.mttr.p90_s].map(seconds);
+        let success = format!("{} of {}", group.ok, group.total);
+        let [mean, p90] = times;
+        vec![group.name.clone(), group.incidents.to_string(), mean, p90, success, rate]
+    };
+    let rows: Vec<_> = groups.iter().map(row).collect();
+    print.line("")?;
+    print.table(&[title, "INCIDENTS", "MTTR", "P90", "SUCCESS", "RATE"], &rows, "")
+}
+
+fn slowest(print: Print, slowest: &[Slow]) -> anyhow::Result<()> {
+    if slowest.is_empty() {
+        return Ok(());
+    }
+    let row = |slow: &Slow| {
+        let name = incident_name(slow.number);
+        let took = seconds(Some(slow.took_s));
+        vec![name, slow.cause.clone(), took, slow.why.clone().unwrap_or_default()]
+    };
+    let rows: Vec<_> = slowest.iter().map(row).collect();
+    print.line("")?;
+    print.table(&["SLOWEST", "CAUSE", "MTTR", "WHY"], &rows, "")
 }
 
 fn success(print: Print, title: &str, groups: &[Success]) -> anyhow::Result<()> {

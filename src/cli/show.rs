@@ -58,15 +58,27 @@ pub(super) fn can_ask() -> bool {
 
 /// Asks on the terminal. Anything but the exact answer, a closed input included, is a no.
 pub(super) fn ask(print: Print, proposal: &Proposal) -> anyhow::Result<Answer> {
-    let name = proposal.target.as_str();
-    let typed = proposal.ruling.demand == Demand::Typed;
-    let question = if typed {
-        format!("Type the target's name ({name}) to approve, anything else to leave it: ")
+    if proposal.ruling.demand == Demand::Typed {
+        ask_for_name(print, proposal.target.as_str(), "approve")
     } else {
-        "Approve? [y/N] ".to_owned()
-    };
+        ask_yes(print, "Approve? [y/N] ")
+    }
+}
+
+/// Asks for a target's name; anything else is a no.
+pub(super) fn ask_for_name(print: Print, name: &str, to: &str) -> anyhow::Result<Answer> {
+    let question = format!("Type the target's name ({name}) to {to}, anything else to leave it: ");
+    put(print, Some(name), &question)
+}
+
+/// Asks for a yes; anything else is a no.
+pub(super) fn ask_yes(print: Print, question: &str) -> anyhow::Result<Answer> {
+    put(print, None, question)
+}
+
+fn put(print: Print, name: Option<&str>, question: &str) -> anyhow::Result<Answer> {
     let mut out = io::stdout().lock();
-    write!(out, "{}", super::print::clean(&question))?;
+    write!(out, "{}", super::print::clean(question))?;
     out.flush()?;
     drop(out);
     let mut line = String::new();
@@ -74,7 +86,7 @@ pub(super) fn ask(print: Print, proposal: &Proposal) -> anyhow::Result<Answer> {
     if line.is_empty() {
         print.line("")?;
     }
-    Ok(answer(typed.then_some(name), line.trim()))
+    Ok(answer(name, line.trim()))
 }
 
 fn answer(name: Option<&str>, line: &str) -> Answer {

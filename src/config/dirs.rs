@@ -11,6 +11,11 @@ pub(super) fn user_config_file() -> Option<PathBuf> {
     Some(Xdg::new().ok()?.config_dir().join("simctl").join("simctl.toml"))
 }
 
+/// `$XDG_CONFIG_HOME/simctl/tui.toml`, when there is a home at all.
+pub fn console_file() -> Option<PathBuf> {
+    Some(Xdg::new().ok()?.config_dir().join("simctl").join("tui.toml"))
+}
+
 /// `$XDG_STATE_HOME/simctl`.
 pub(super) fn default_state_dir() -> Option<PathBuf> {
     Some(Xdg::new().ok()?.state_dir()?.join("simctl"))

@@ -24,6 +24,7 @@ pub mod url;
 
 pub use file::Span;
 pub use layers::{Shown, Source};
+pub(crate) use text::{line_of, listed, one_line};
 
 /// The names of the lab's servers that are targets.
 pub const LAB_TARGETS: [&str; 2] = ["redis-test", "postgres-test"];

@@ -84,12 +84,14 @@ fn add(key: &str, name: &Range<usize>, value: &Spanned<DeValue<'_>>, places: &mu
     }
 }
 
-fn line_of(text: &str, offset: usize) -> usize {
+/// The line of a byte, from 1.
+pub(crate) fn line_of(text: &str, offset: usize) -> usize {
     let before = text.get(..offset.min(text.len())).unwrap_or(text);
     before.matches('\n').count() + 1
 }
 
-fn one_line(text: &str) -> String {
+/// A message without its line breaks.
+pub(crate) fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
@@ -143,7 +145,8 @@ fn quoted(text: &str) -> Vec<&str> {
     text.split('`').skip(1).step_by(2).collect()
 }
 
-fn listed(words: &[&str]) -> String {
+/// Words in backticks, with commas.
+pub(crate) fn listed(words: &[&str]) -> String {
     words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
 }
 

@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::diagnosis::Diagnosis;
-use super::execution::{Output, PhaseLine, Verification};
+use super::execution::{Output, PhaseLine, Seen, Verification};
 use super::health::Health;
-use super::ids::{ExecutionId, FaultId, IncidentId, InjectionId, TargetId};
+use super::ids::{ExecutionId, FaultId, Fingerprint, IncidentId, InjectionId, TargetId};
 use super::incident::Incident;
 use super::injection::{Injection, InjectionState};
-use super::proposal::{Draft, ProposedStep};
+use super::proposal::{Draft, Preview, ProposedStep};
 use super::sample::{Origin, RuntimeEvent, Sample};
 
 /// Something a person (or a program in their name) wants.
@@ -31,11 +31,13 @@ pub enum Command {
         injection: Option<u64>,
         target: Option<TargetId>,
     },
-    /// `typed`: the target's name, where the ruling wants it.
+    /// `typed`: the target's name, where the ruling wants it. `seen`: how the person read it, from a console.
     Approve {
         incident: u64,
         fingerprint: String,
         typed: Option<String>,
+        #[serde(default)]
+        seen: Option<Seen>,
     },
     Reject {
         incident: u64,
@@ -54,6 +56,32 @@ pub enum Command {
     Resolve {
         incident: u64,
         reason: String,
+    },
+    /// Measures again whether what the last execution did worked.
+    Reverify {
+        incident: u64,
+    },
+    /// Computes the preview of what waits again and compares; changes nothing on the target.
+    DryRun {
+        incident: u64,
+        fingerprint: String,
+    },
+    /// Asks one target, or all, over every connection now. Records nothing.
+    Probe {
+        target: Option<TargetId>,
+    },
+    /// Lets the running action end and begins nothing after it.
+    Stop {
+        incident: u64,
+    },
+    /// Drops the running action too.
+    Kill {
+        incident: u64,
+    },
+    /// Takes back what the last execution did. `typed`: the target's name, always wanted.
+    Undo {
+        incident: u64,
+        typed: Option<String>,
     },
 }
 
@@ -147,6 +175,13 @@ pub enum Input {
         step: usize,
         result: Result<Prepared, String>,
     },
+    /// What waits for a decision was previewed again, as it would be right before acting.
+    DryRan {
+        incident: IncidentId,
+        execution: ExecutionId,
+        fingerprint: Fingerprint,
+        result: Result<Vec<Preview>, String>,
+    },
     StepFinished {
         incident: IncidentId,
         execution: ExecutionId,
@@ -190,6 +225,8 @@ pub struct Investigation {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Prepared {
     pub undo_data: BTreeMap<String, Value>,
+    /// What undo would run.
+    pub undo_commands: Vec<String>,
 }
 
 /// What the engine does after the events are stored.
@@ -217,6 +254,15 @@ pub enum Effect {
         target: TargetId,
         step: usize,
         plan: Box<ProposedStep>,
+        identity: String,
+    },
+    /// Recompute the previews of all steps and compare, saving nothing.
+    DryRun {
+        incident: IncidentId,
+        execution: ExecutionId,
+        target: TargetId,
+        fingerprint: Fingerprint,
+        steps: Vec<ProposedStep>,
         identity: String,
     },
     Run {

@@ -109,9 +109,18 @@ pub enum EventBody {
         run: Uuid,
         end: StepEnd,
     },
+    /// A person ordered that nothing follows what runs now; with `kill`, that it is dropped too.
+    StopOrdered {
+        execution: ExecutionId,
+        kill: bool,
+    },
     Verified {
         execution: ExecutionId,
         verification: Verification,
+    },
+    /// A person ordered that what an execution did is taken back; `RolledBack` says how it went.
+    UndoStarted {
+        execution: ExecutionId,
     },
     RolledBack {
         execution: ExecutionId,
@@ -163,12 +172,30 @@ impl EventBody {
             Self::ExecutionMoved { .. } => "execution_moved",
             Self::ActionStarted { .. } => "action_started",
             Self::ActionFinished { .. } => "action_finished",
+            Self::StopOrdered { .. } => "stop_ordered",
             Self::Verified { .. } => "verified",
+            Self::UndoStarted { .. } => "undo_started",
             Self::RolledBack { .. } => "rolled_back",
             Self::ExecutionEnded { .. } => "execution_ended",
             Self::ReportWritten { .. } => "report_written",
             Self::InjectionStarted { .. } => "injection_started",
             Self::InjectionMoved { .. } => "injection_moved",
+        }
+    }
+}
+
+impl EventBody {
+    /// The execution after whose event its actions have to wait, or count as failed.
+    pub fn moves_breakers_of(&self) -> Option<ExecutionId> {
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "two kinds move breakers, and no others"
+        )]
+        match self {
+            Self::ExecutionEnded { execution, .. } | Self::RolledBack { execution, .. } => {
+                Some(*execution)
+            }
+            _ => None,
         }
     }
 }
@@ -210,7 +237,7 @@ impl Head {
 }
 
 /// The columns of a stored record, as they stand in the table: what its hash covers.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RawEvent {
     pub seq: u64,
     pub at: DateTime<Utc>,

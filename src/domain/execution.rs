@@ -1,6 +1,7 @@
 //! One attempt of the agent at an incident: its states, its phases as they are streamed, its steps and proof.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -132,6 +133,8 @@ pub struct Approval {
 pub enum Decision {
     Approved {
         typed: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seen: Option<Seen>,
     },
     Automatic {
         rule: String,
@@ -164,6 +167,24 @@ impl Decision {
     }
 }
 
+/// How the person who approved had the proposal before their eyes; told by the console, believed as told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Seen {
+    /// How long it was open.
+    pub open_ms: u64,
+    /// The terminal's size.
+    pub columns: u16,
+    pub rows: u16,
+}
+
+impl fmt::Display for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (seconds, tenths) = (self.open_ms / 1_000, self.open_ms % 1_000 / 100);
+        write!(f, "open for {seconds}.{tenths} s at {}x{}", self.columns, self.rows)
+    }
+}
+
 /// How one step of an execution went.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepRun {
@@ -175,6 +196,9 @@ pub struct StepRun {
     pub health_before: Health,
     /// Saved before acting; what `undo` needs.
     pub undo_data: BTreeMap<String, Value>,
+    /// What `undo` would run, as it was known before acting.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub undo_commands: Vec<String>,
     /// `None` while it runs, or when a crash hid its end.
     pub end: Option<StepEnd>,
 }
@@ -229,6 +253,21 @@ impl Verification {
     }
 }
 
+/// A person's order about an execution that is carried out right now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    pub by: String,
+    pub at: DateTime<Utc>,
+}
+
+/// A person's order to go no further.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StopOrder {
+    pub by: String,
+    /// What ran was dropped too, so nobody knows what it did.
+    pub kill: bool,
+}
+
 /// One attempt, from thinking to its end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Execution {
@@ -243,6 +282,12 @@ pub struct Execution {
     pub steps: Vec<StepRun>,
     pub verification: Option<Verification>,
     pub rolled_back: bool,
+    /// Who ordered that what it did is taken back, and when, while that is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo: Option<Order>,
+    /// Who ordered that nothing follows what runs now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop: Option<StopOrder>,
     /// How often its investigation started over.
     #[serde(default)]
     pub restarts: u32,

@@ -184,6 +184,16 @@ impl Incident {
             .count()
     }
 
+    /// The newest execution that changed something, whether it is over or not.
+    pub fn last_that_acted(&self) -> Option<&Execution> {
+        self.executions.iter().rev().find(|execution| execution.has_acted())
+    }
+
+    /// The execution that is being taken back by a person's order.
+    pub fn being_undone(&self) -> Option<&Execution> {
+        self.executions.iter().rev().find(|execution| execution.undo.is_some())
+    }
+
     /// The execution that is still going on.
     pub fn active_execution(&self) -> Option<&Execution> {
         self.executions.last().filter(|execution| !execution.state.is_over())

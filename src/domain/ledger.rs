@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::event::{Event, EventBody};
-use super::execution::{Decision, Execution, ExecutionState};
+use super::execution::{Decision, Execution, ExecutionState, Order, StopOrder};
 use super::finding::FindingKind;
 use super::ids::{ActionId, ExecutionId, IncidentId, InjectionId, TargetId};
 use super::incident::{Incident, Note, Status};
@@ -110,6 +110,8 @@ impl Ledger {
             | EventBody::ActionStarted { .. }
             | EventBody::ActionFinished { .. }
             | EventBody::Verified { .. }
+            | EventBody::StopOrdered { .. }
+            | EventBody::UndoStarted { .. }
             | EventBody::RolledBack { .. }
             | EventBody::ExecutionEnded { .. }) => {
                 if let Some(incident) = event.incident.and_then(|id| self.incidents.get_mut(&id)) {
@@ -123,24 +125,19 @@ impl Ledger {
     }
 
     fn apply_to_breakers(&mut self, event: &Event) {
-        let EventBody::ExecutionEnded { execution, state, .. } = &event.body else { return };
+        let Some(execution) = event.body.moves_breakers_of() else { return };
         let Some(incident) = event.incident.and_then(|id| self.incidents.get(&id)) else { return };
-        let Some(ended) = incident.executions.iter().find(|e| e.id == *execution) else { return };
+        let Some(ended) = incident.executions.iter().find(|e| e.id == execution) else { return };
         let (target, at) = (incident.target.clone(), event.at);
         let used: Vec<ActionId> = ended.steps.iter().map(|run| run.action.clone()).collect();
         for action in used {
-            let failed = *state == ExecutionState::Failed;
-            match self.breakers.iter_mut().find(|b| b.target == target && b.action == action) {
-                Some(breaker) => {
-                    breaker.failures = if failed { breaker.failures + 1 } else { 0 };
-                    breaker.last_used = at;
-                }
-                None => self.breakers.push(Breaker {
-                    target: target.clone(),
-                    action,
-                    failures: u32::from(failed),
-                    last_used: at,
-                }),
+            let known = self.breakers.iter().position(|b| b.target == target && b.action == action);
+            let before = known.map_or(0, |at| self.breakers[at].failures);
+            let failures = failures_after(&event.body, before);
+            let breaker = Breaker { target: target.clone(), action, failures, last_used: at };
+            match known {
+                Some(at) => self.breakers[at] = breaker,
+                None => self.breakers.push(breaker),
             }
         }
     }
@@ -190,6 +187,16 @@ impl Ledger {
 
     /// The execution that is changing a target right now: at most one.
     pub fn acting_on(&self, target: &TargetId) -> Option<(&Incident, &Execution)> {
+        self.undoing_on(target).or_else(|| self.carrying_out_on(target))
+    }
+
+    /// What is being taken back on a target; the incident may be resolved long since.
+    fn undoing_on(&self, target: &TargetId) -> Option<(&Incident, &Execution)> {
+        let on_it = self.incidents.values().filter(|incident| incident.target == *target);
+        on_it.into_iter().find_map(|incident| Some((incident, incident.being_undone()?)))
+    }
+
+    fn carrying_out_on(&self, target: &TargetId) -> Option<(&Incident, &Execution)> {
         self.open_on(target).into_iter().find_map(|incident| {
             let execution = incident.active_execution()?;
             let acting = match execution.state {
@@ -328,9 +335,20 @@ fn apply_to(incident: &mut Incident, event: &Event, body: &EventBody) {
                 execution.agent.clone_from(agent);
             }
         }
+        EventBody::StopOrdered { execution, kill } => {
+            if let Some(execution) = find(incident, *execution) {
+                execution.stop = Some(StopOrder { by: event.actor.clone(), kill: *kill });
+            }
+        }
+        EventBody::UndoStarted { execution } => {
+            if let Some(execution) = find(incident, *execution) {
+                execution.undo = Some(Order { by: event.actor.clone(), at: event.at });
+            }
+        }
         EventBody::RolledBack { execution, ok, .. } => {
             if let Some(execution) = find(incident, *execution) {
                 execution.rolled_back = *ok;
+                execution.undo = None;
             }
         }
         EventBody::Decided { execution, approval } => {
@@ -383,6 +401,22 @@ fn apply_to(incident: &mut Incident, event: &Event, body: &EventBody) {
     }
 }
 
+/// Failures in a row after an event that moves breakers. A stop by a person and taking back say nothing about the
+/// action; they only make it wait before it may run by itself again.
+fn failures_after(body: &EventBody, before: u32) -> u32 {
+    let EventBody::ExecutionEnded { state, .. } = body else { return before };
+    match state {
+        ExecutionState::Failed => before + 1,
+        ExecutionState::Completed => 0,
+        ExecutionState::Cancelled
+        | ExecutionState::Thinking
+        | ExecutionState::Previewing
+        | ExecutionState::AwaitingApproval
+        | ExecutionState::Executing
+        | ExecutionState::Verifying => before,
+    }
+}
+
 fn find(incident: &mut Incident, id: ExecutionId) -> Option<&mut Execution> {
     incident.executions.iter_mut().rev().find(|execution| execution.id == id)
 }
@@ -413,6 +447,8 @@ fn start_or_restart(
         steps: Vec::new(),
         verification: None,
         rolled_back: false,
+        undo: None,
+        stop: None,
         restarts: 0,
         error: None,
         started_at: at,

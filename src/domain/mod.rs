@@ -20,6 +20,7 @@ pub mod readings;
 pub mod sample;
 pub mod step;
 pub mod target;
+pub mod undo;
 pub mod unit;
 pub mod window;
 pub(crate) mod words;

@@ -20,6 +20,8 @@ pub struct World {
     pub watches: BTreeMap<TargetId, Watch>,
     /// When the work of an execution that is out there now began; what takes too long is given up.
     pub agenda: BTreeMap<ExecutionId, DateTime<Utc>>,
+    /// Executions that are over and are measured once more, and who wants to know.
+    pub verified_again: BTreeMap<ExecutionId, String>,
     pub policy: Policy,
     pub limits: Limits,
     pub remediation: RemediationMode,
@@ -48,6 +50,7 @@ impl World {
             ledger,
             watches,
             agenda: BTreeMap::new(),
+            verified_again: BTreeMap::new(),
             policy,
             limits,
             remediation: RemediationMode::default(),

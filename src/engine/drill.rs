@@ -251,7 +251,7 @@ async fn decide(
     let verdict = tokio::task::block_in_place(|| (stage.ask)(incident, proposal));
     let command = match verdict {
         Verdict::Approve { typed } => {
-            Command::Approve { incident: incident.number, fingerprint, typed }
+            Command::Approve { incident: incident.number, fingerprint, typed, seen: None }
         }
         Verdict::Reject { reason } => {
             Command::Reject { incident: incident.number, fingerprint: Some(fingerprint), reason }

@@ -40,7 +40,7 @@ pub struct TargetView {
 }
 
 /// How the store is.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoreView {
     pub url: String,
     pub reachable: bool,
@@ -55,11 +55,25 @@ pub struct Request {
     pub reply: oneshot::Sender<Result<Accepted, Refused>>,
 }
 
+/// How many events a reader may be behind before it misses some. An incident is a few dozen from its opening to
+/// its end.
+pub const EVENTS_KEPT: usize = 4_096;
+
 /// The engine, from outside. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Handle {
     pub snapshots: watch::Receiver<Arc<Snapshot>>,
-    /// Every event as it becomes durable; a slow reader is told how many it missed and reads them from the store.
+    /// Every event as it becomes durable, before the snapshot that shows it. Subscribe, then read the snapshot:
+    /// what is not in its `seq` yet will come here.
+    ///
+    /// The channel keeps the newest [`EVENTS_KEPT`] (rounded up to a power of two) for readers that are behind.
+    /// `RecvError::Lagged(missed)` is no end: the reader was further behind than that, the `missed` oldest are
+    /// gone from the channel, and the next `recv` gives the oldest that is still there. With `last` the sequence
+    /// number of the last event it has, a console goes on without a gap by reading the `missed` events from
+    /// `last + 1` on: `Store::events(last, …)` where the store is at hand, else the stream
+    /// `/api/v1/events?after=last` (`api::client::Client::events`). It then skips what it receives up to what it
+    /// has read. The same holds for any gap: the numbers are 1, 2, 3 …, so an event that is not `last + 1` tells
+    /// where to go on. Snapshots never lag: the watch channel has only the newest.
     pub events: broadcast::Sender<Arc<Sealed>>,
     pub requests: mpsc::Sender<Request>,
 }

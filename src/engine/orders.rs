@@ -9,10 +9,7 @@ use serde_json::Value;
 use super::pollers::Watched;
 use crate::domain::effect::{Command, Input, Ordered, Refused};
 use crate::domain::ids::{FaultId, TargetId};
-use crate::faults::{self, Fault};
-
-/// No injection may ask for more.
-const LONGEST_TTL_S: u64 = 3_600;
+use crate::faults::{self, Fault, LONGEST_TTL_S};
 
 /// The input an order becomes, or why it is refused.
 pub(super) fn complete(

@@ -22,10 +22,10 @@ use crate::domain::diagnosis::Diagnosis;
 use crate::domain::effect::{Effect, Goal, Input, Investigation, Known, Prepared, RanStep};
 use crate::domain::execution::{Check, Output, PhaseLine, Verification};
 use crate::domain::health::{self, Health};
-use crate::domain::ids::{ExecutionId, IncidentId, TargetId};
+use crate::domain::ids::{ExecutionId, Fingerprint, IncidentId, TargetId};
 use crate::domain::incident::Incident;
 use crate::domain::injection::{Injection, InjectionState};
-use crate::domain::proposal::ProposedStep;
+use crate::domain::proposal::{Preview, ProposedStep};
 use crate::domain::sample::Answer;
 use crate::faults::watchdog;
 use crate::ports::store::Store;
@@ -100,6 +100,10 @@ impl Performer {
             }
             Effect::Recheck { incident, execution, target, step, plan, identity } => {
                 self.recheck((incident, execution, &target), step, *plan, identity);
+            }
+            Effect::DryRun { incident, execution, target, fingerprint, steps, identity } => {
+                let of = (incident, execution, &target);
+                self.dry_run(of, fingerprint, steps, identity);
             }
             Effect::Run { incident, execution, target, step, plan } => {
                 self.run((incident, execution, &target), step, *plan);
@@ -208,6 +212,33 @@ impl Performer {
         );
     }
 
+    fn dry_run(
+        &mut self,
+        of: (IncidentId, ExecutionId, &TargetId),
+        fingerprint: Fingerprint,
+        steps: Vec<ProposedStep>,
+        identity: String,
+    ) {
+        let (incident, execution, _) = of;
+        let ended = move |result| Input::DryRan { incident, execution, fingerprint, result };
+        let failed = ended.clone();
+        self.start(
+            "dry run",
+            of,
+            move |reason| failed(Err(reason)),
+            async move |one, _| {
+                let mut previews = Vec::new();
+                for plan in &steps {
+                    match compare(&one, plan, Some(&identity)).await {
+                        Ok(preview) => previews.push(preview),
+                        Err(reason) => return ended(Err(reason)),
+                    }
+                }
+                ended(Ok(previews))
+            },
+        );
+    }
+
     fn run(&mut self, of: (IncidentId, ExecutionId, &TargetId), step: usize, plan: ProposedStep) {
         let (incident, execution, _) = of;
         let ended = move |ok, output, health| Input::StepFinished {
@@ -310,15 +341,13 @@ fn find(one: &Watched, plan: &ProposedStep) -> Result<&'static dyn Action, Actio
     })
 }
 
-/// Recomputes what was shown, compares, and saves what undo needs.
-async fn prepare(
+/// Recomputes what was shown and compares. Read-only.
+async fn compare(
     one: &Watched,
-    step: usize,
     plan: &ProposedStep,
-    identity: &str,
-) -> Result<Prepared, String> {
-    // Later steps act on what the earlier ones left: a restart in between is another identity by design.
-    if step == 0 {
+    identity: Option<&str>,
+) -> Result<Preview, String> {
+    if let Some(identity) = identity {
         let now = one.server.identity().await;
         if now != identity {
             return Err(format!(
@@ -329,11 +358,25 @@ async fn prepare(
     }
     let action = find(one, plan).map_err(in_words)?;
     let preview = action.preview(&one.server, &plan.args).await.map_err(in_words)?;
-    if let Some(drift) = preview.drift_from(&plan.preview) {
-        return Err(drift);
+    match preview.drift_from(&plan.preview) {
+        Some(drift) => Err(drift),
+        None => Ok(preview),
     }
+}
+
+/// Recomputes what was shown, compares, and saves what undo needs.
+async fn prepare(
+    one: &Watched,
+    step: usize,
+    plan: &ProposedStep,
+    identity: &str,
+) -> Result<Prepared, String> {
+    // Later steps act on what the earlier ones left: a restart in between is another identity by design.
+    compare(one, plan, (step == 0).then_some(identity)).await?;
+    let action = find(one, plan).map_err(in_words)?;
     let undo_data = action.save(&one.server, &plan.args).await.map_err(in_words)?;
-    Ok(Prepared { undo_data })
+    let undo_commands = action.undo_commands(&one.server, &plan.args, &undo_data);
+    Ok(Prepared { undo_data, undo_commands })
 }
 
 /// Health over both connections after an action. A server that was just started is given a moment to let clients

@@ -11,7 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::clock::now;
-use super::handle::{Handle, Request, Snapshot};
+use super::handle::{EVENTS_KEPT, Handle, Request, Snapshot};
 use super::history;
 use super::injections;
 use super::keeper::{Keeper, LEASE_TTL};
@@ -138,7 +138,7 @@ pub async fn start_with(parts: Parts) -> Result<Running, StoreError> {
     performer
         .tasks
         .spawn("record history", history::record(snapshots.clone(), Arc::clone(&parts.store)));
-    let (events, _) = broadcast::channel(4_096);
+    let (events, _) = broadcast::channel(EVENTS_KEPT);
     let stop = CancellationToken::new();
     let engine = Engine {
         world,
@@ -359,9 +359,10 @@ impl Engine {
 
     /// Whether an action is under way on some target.
     fn is_acting(&self) -> bool {
-        let executions =
-            self.world.ledger.incidents.values().filter_map(Incident::active_execution);
+        let incidents = || self.world.ledger.incidents.values();
+        let executions = incidents().filter_map(Incident::active_execution);
         executions.flat_map(|execution| &execution.steps).any(|run| run.end.is_none())
+            || incidents().any(|incident| incident.being_undone().is_some())
     }
 
     fn renew_lease(&mut self, errands: mpsc::Sender<Errand>) {

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use super::standing::{self, Contact};
 use super::{Class, Descriptor, Fault, FaultError, Grip, Params, Progress, Saved};
 use crate::domain::finding::FindingKind;
+use crate::domain::proposal::Risk;
 use crate::ports::runtime::{Operation, UnitStatus};
 use crate::targets::Server;
 
@@ -22,6 +23,8 @@ static DESCRIPTOR: Descriptor = Descriptor {
     finding: FindingKind::ServerDown,
     cause: "container-killed",
     params: &[],
+    risk: Risk::High,
+    untouched: &["what is on disk"],
     undo: &["start it, if it is not running"],
     takes_within: Duration::from_secs(5),
 };
@@ -32,9 +35,8 @@ impl Fault for ContainerKilled {
         &DESCRIPTOR
     }
 
-    fn calls(&self, server: &Server, _params: &Params) -> Vec<String> {
-        let place = server.place.iter();
-        place.map(|p| p.runtime.spell(&p.unit, Operation::Kill)).collect()
+    fn calls(&self, server: Option<&Server>, _params: &Params) -> Vec<String> {
+        vec![standing::spelled(server, Operation::Kill, "kill")]
     }
 
     async fn save(

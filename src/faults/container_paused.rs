@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use super::standing::{self, Contact};
 use super::{Class, Descriptor, Fault, FaultError, Grip, Params, Progress, Saved};
 use crate::domain::finding::FindingKind;
+use crate::domain::proposal::Risk;
 use crate::ports::runtime::{Operation, UnitStatus};
 use crate::targets::Server;
 
@@ -24,6 +25,8 @@ static DESCRIPTOR: Descriptor = Descriptor {
     finding: FindingKind::ServerHung,
     cause: "container-paused",
     params: &[],
+    risk: Risk::Medium,
+    untouched: &["data and memory", "connections that are open"],
     undo: &["unpause it, if it is still paused"],
     takes_within: Duration::from_secs(5),
 };
@@ -34,9 +37,8 @@ impl Fault for ContainerPaused {
         &DESCRIPTOR
     }
 
-    fn calls(&self, server: &Server, _params: &Params) -> Vec<String> {
-        let place = server.place.iter();
-        place.map(|p| p.runtime.spell(&p.unit, Operation::Pause)).collect()
+    fn calls(&self, server: Option<&Server>, _params: &Params) -> Vec<String> {
+        vec![standing::spelled(server, Operation::Pause, "pause")]
     }
 
     async fn save(

@@ -11,6 +11,7 @@ use super::{
     Class, Descriptor, Fault, FaultError, Grip, Params, Progress, Saved, reach, sessions, words,
 };
 use crate::domain::finding::FindingKind;
+use crate::domain::proposal::Risk;
 use crate::domain::target::Engine;
 use crate::targets::Server;
 
@@ -29,6 +30,8 @@ static DESCRIPTOR: Descriptor = Descriptor {
     finding: FindingKind::ClientsRefused,
     cause: "idle-leak",
     params: &[],
+    risk: Risk::Medium,
+    untouched: &["data", "sessions of others"],
     undo: &["close the connections the fault holds"],
     takes_within: Duration::from_secs(2),
 };
@@ -39,10 +42,8 @@ impl Fault for Exhaust {
         &DESCRIPTOR
     }
 
-    fn calls(&self, server: &Server, _params: &Params) -> Vec<String> {
-        let who = reach::postgres_link(server)
-            .map(|l| format!("{} at {}:{}", l.app.user, l.host, l.port))
-            .unwrap_or_default();
+    fn calls(&self, server: Option<&Server>, _params: &Params) -> Vec<String> {
+        let who = reach::who(server);
         vec![format!(
             "connect as {who} until the server answers 53300, at most {MOST_CONNECTIONS} times; run `select 1` in \
              each, and leave them idle"

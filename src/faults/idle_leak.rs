@@ -11,6 +11,7 @@ use super::{
     words,
 };
 use crate::domain::finding::FindingKind;
+use crate::domain::proposal::Risk;
 use crate::domain::target::Engine;
 use crate::targets::Server;
 
@@ -35,6 +36,8 @@ static DESCRIPTOR: Descriptor = Descriptor {
         min: 1,
         max: 15,
     }],
+    risk: Risk::Low,
+    untouched: &["data", "sessions of others"],
     undo: &["close the connections the fault holds"],
     takes_within: Duration::from_secs(2),
 };
@@ -45,10 +48,8 @@ impl Fault for IdleLeak {
         &DESCRIPTOR
     }
 
-    fn calls(&self, server: &Server, params: &Params) -> Vec<String> {
-        let who = reach::postgres_link(server)
-            .map(|l| format!("{} at {}:{}", l.app.user, l.host, l.port))
-            .unwrap_or_default();
+    fn calls(&self, server: Option<&Server>, params: &Params) -> Vec<String> {
+        let who = reach::who(server);
         vec![format!(
             "connect {} times as {who}, run `select 1` in each, and leave them idle",
             params[CONNECTIONS]

@@ -10,6 +10,7 @@ use super::keys::{self, Fullness, VALUE_BYTES, grouped, megabytes};
 use super::marks::{saved as entry, text};
 use super::{Class, Descriptor, Fault, FaultError, Grip, Params, Progress, Saved, reach, words};
 use crate::domain::finding::FindingKind;
+use crate::domain::proposal::Risk;
 use crate::domain::target::Engine;
 use crate::engine::tasks::Tasks;
 use crate::targets::Server;
@@ -36,6 +37,8 @@ static DESCRIPTOR: Descriptor = Descriptor {
     finding: FindingKind::WritesRefused,
     cause: "leak-oom",
     params: &[],
+    risk: Risk::Medium,
+    untouched: &["keys outside its own prefix", "settings"],
     undo: &["close the writer's connection", "UNLINK every key under the fault's own prefix"],
     takes_within: Duration::from_secs(2),
 };
@@ -46,7 +49,7 @@ impl Fault for LeakOom {
         &DESCRIPTOR
     }
 
-    fn calls(&self, _server: &Server, _params: &Params) -> Vec<String> {
+    fn calls(&self, _server: Option<&Server>, _params: &Params) -> Vec<String> {
         vec![
             format!(
                 "SET <prefix>:<n> <{OTHER_BYTES} bytes> for 2 other prefixes of {OTHERS_PER_PREFIX} keys, \

@@ -12,6 +12,7 @@ use super::{
     Class, Descriptor, Fault, FaultError, Grip, Param, Params, Progress, Saved, reach, words,
 };
 use crate::domain::finding::FindingKind;
+use crate::domain::proposal::Risk;
 use crate::domain::target::Engine;
 use crate::targets::Server;
 
@@ -44,6 +45,8 @@ static DESCRIPTOR: Descriptor = Descriptor {
         min: 3,
         max: 6,
     }],
+    risk: Risk::Medium,
+    untouched: &["keys it did not put there", "every other setting"],
     undo: &[
         "CONFIG SET maxmemory back to the value it had, unless somebody did already",
         "UNLINK the keys this fault put there",
@@ -57,7 +60,7 @@ impl Fault for MaxmemoryLowered {
         &DESCRIPTOR
     }
 
-    fn calls(&self, _server: &Server, params: &Params) -> Vec<String> {
+    fn calls(&self, _server: Option<&Server>, params: &Params) -> Vec<String> {
         vec![
             format!(
                 "SET <prefix>:<n> <{VALUE_BYTES} bytes>, until {} MB are used (at most {} keys); the prefix is an \

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::domain::finding::FindingKind;
 use crate::domain::ids::InjectionId;
+use crate::domain::proposal::Risk;
 use crate::domain::target::Engine;
 use crate::targets::Server;
 
@@ -34,6 +35,9 @@ mod maxmemory_lowered;
 
 pub use marks::Marks;
 pub use params::complete_params;
+
+/// No injection may ask for a later deadline.
+pub const LONGEST_TTL_S: u64 = 3_600;
 
 /// Every fault there is.
 pub const ALL: &[&dyn Fault] = &[
@@ -75,6 +79,11 @@ pub struct Descriptor {
     pub finding: FindingKind,
     pub cause: &'static str,
     pub params: &'static [Param],
+    /// Low: clients notice nothing yet. Medium: they are refused or hang until it is undone. High: what is only
+    /// in memory is lost.
+    pub risk: Risk,
+    /// What it leaves alone, in words.
+    pub untouched: &'static [&'static str],
     /// What reverting does, in words.
     pub undo: &'static [&'static str],
     /// Its own symptom must show within this.
@@ -149,8 +158,8 @@ pub type Progress<'a> = &'a (dyn Fn(String) + Send + Sync);
 pub trait Fault: Send + Sync {
     fn descriptor(&self) -> &'static Descriptor;
 
-    /// The exact calls, for a dry run.
-    fn calls(&self, server: &Server, params: &Params) -> Vec<String>;
+    /// The exact calls, for a dry run; in general words where the server is not at hand.
+    fn calls(&self, server: Option<&Server>, params: &Params) -> Vec<String>;
 
     /// Reads the originals that `revert` needs, and picks the names it will use by `seed`. Changes nothing.
     async fn save(&self, server: &Server, params: &Params, seed: u64) -> Result<Saved, FaultError>;
@@ -217,7 +226,10 @@ mod tests {
     fn every_descriptor_is_complete() {
         for d in ALL.iter().map(|fault| fault.descriptor()) {
             assert!(
-                !d.title.is_empty() && d.about.ends_with('.') && !d.undo.is_empty(),
+                !d.title.is_empty()
+                    && d.about.ends_with('.')
+                    && !d.undo.is_empty()
+                    && !d.untouched.is_empty(),
                 "{}",
                 d.id
             );
@@ -231,5 +243,22 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn every_fault_tells_its_calls_also_where_the_server_is_not_at_hand() {
+        for fault in ALL {
+            let params = complete_params(*fault, &BTreeMap::new()).unwrap();
+            let calls = fault.calls(None, &params);
+            assert!(!calls.is_empty() && calls.iter().all(|call| !call.is_empty()));
+        }
+        let fault = find("idle-leak").unwrap();
+        let params = Params::from([("connections".to_owned(), 7)]);
+        assert_eq!(
+            fault.calls(None, &params),
+            [
+                "connect 7 times as the application's role, run `select 1` in each, and leave them idle"
+            ]
+        );
     }
 }

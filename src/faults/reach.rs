@@ -169,6 +169,15 @@ pub(super) fn redis_link(server: &Server) -> Result<&RedisLink, FaultError> {
     }
 }
 
+/// Who a fault connects as, for its preview; in general words where the server is not at hand.
+pub(super) fn who(server: Option<&Server>) -> String {
+    let link = server.and_then(|server| postgres_link(server).ok());
+    link.map_or_else(
+        || "the application's role".into(),
+        |link| format!("{} at {}:{}", link.app.user, link.host, link.port),
+    )
+}
+
 /// The addresses of a PostgreSQL target.
 pub(super) fn postgres_link(server: &Server) -> Result<&PostgresLink, FaultError> {
     match &server.link {

@@ -7,8 +7,17 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::FaultError;
-use crate::ports::runtime::{RuntimeError, UnitState, UnitStatus};
+use crate::ports::runtime::{Operation, RuntimeError, UnitState, UnitStatus};
 use crate::targets::{Link, Place, Server};
+
+/// The command a fault gives to the runtime; in general words where the server is not at hand.
+pub(super) fn spelled(server: Option<&Server>, operation: Operation<'_>, verb: &str) -> String {
+    let place = server.and_then(|server| server.place.as_ref());
+    place.map_or_else(
+        || format!("{verb} the container or process it runs in"),
+        |place| place.runtime.spell(&place.unit, operation),
+    )
+}
 
 /// What a client meets at the port.
 #[derive(Clone, Debug, PartialEq, Eq)]

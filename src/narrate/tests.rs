@@ -30,7 +30,7 @@ fn no_line_has_a_control_character_or_is_said_twice() {
 fn every_decision_has_its_words() {
     let told = |decision| words(&event(0, "x", decided_body(decision))).unwrap();
     assert_eq!(
-        told(Decision::Approved { typed: None }),
+        told(Decision::Approved { typed: None, seen: None }),
         ("operator", "ops1 approved 7f3a9c".to_owned())
     );
     assert_eq!(

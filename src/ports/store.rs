@@ -178,6 +178,8 @@ pub struct ActionLine {
 /// The times of one ended incident, for `metrics`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct IncidentTimes {
+    pub id: IncidentId,
+    pub number: u64,
     pub target: String,
     pub finding: String,
     pub cause: Option<String>,
@@ -189,8 +191,30 @@ pub struct IncidentTimes {
     pub resolved_at: Option<DateTime<Utc>>,
     /// (action, result) in order.
     pub actions: Vec<(String, String)>,
-    /// Who approved, when somebody did.
+    /// Who approved last, when somebody did.
     pub actor: Option<String>,
+    /// What was tried, in order.
+    pub attempts: Vec<AttemptTimes>,
+    /// Who ended it.
+    pub ended_by: Option<String>,
+}
+
+/// The times of one execution of an incident.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AttemptTimes {
+    pub started_at: DateTime<Utc>,
+    pub proposed_at: Option<DateTime<Utc>>,
+    pub decided_at: Option<DateTime<Utc>>,
+    /// `approved`, `automatic`, `denied`, `expired` or `superseded`.
+    pub decision: Option<String>,
+    /// When its first action began, and when its last one ended.
+    pub acted_at: Option<DateTime<Utc>>,
+    pub acted_until: Option<DateTime<Utc>>,
+    pub ended_at: Option<DateTime<Utc>>,
+    /// The execution's state.
+    pub state: String,
+    /// Whether what it did was taken back.
+    pub undone: bool,
 }
 
 /// A point of a target's downsampled history.
@@ -200,6 +224,20 @@ pub struct HistoryPoint {
     pub target: String,
     pub health: Option<u8>,
     pub readings: Readings,
+}
+
+/// An earlier incident like another, and what was done about it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SimilarIncident {
+    pub number: u64,
+    pub target: String,
+    pub cause: Option<String>,
+    /// (action, result) in order.
+    pub actions: Vec<(String, String)>,
+    pub resolved: bool,
+    /// From its opening to its end.
+    pub took_s: Option<f64>,
+    pub opened_at: DateTime<Utc>,
 }
 
 /// The store. PostgreSQL and SQLite keep the same story.
@@ -264,10 +302,32 @@ pub trait Store: Send + Sync {
     /// Ended and open incidents opened since `since`.
     async fn times(&self, since: Option<DateTime<Utc>>) -> Result<Vec<IncidentTimes>, StoreError>;
 
+    /// The newest points since `since`, of one target or of all, oldest first.
+    async fn past(
+        &self,
+        target: Option<&str>,
+        since: DateTime<Utc>,
+        limit: u32,
+    ) -> Result<Vec<HistoryPoint>, StoreError>;
+
+    /// Earlier incidents like this one, newest first, at a cost that does not grow with history.
+    async fn similar(
+        &self,
+        incident: &Incident,
+        limit: u32,
+    ) -> Result<Vec<SimilarIncident>, StoreError>;
+
     /// Adds points and removes those before `keep_after`.
     async fn record_history(
         &self,
         points: &[HistoryPoint],
         keep_after: DateTime<Utc>,
     ) -> Result<(), StoreError>;
+
+    /// Records before `before`, or the end of the log, newest first, at most `limit`.
+    async fn events_before(
+        &self,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<RawEvent>, StoreError>;
 }

@@ -133,6 +133,7 @@ pub(crate) fn step_run() -> StepRun {
         started_at: at(5_100),
         health_before: Health::Score(0),
         undo_data: BTreeMap::new(),
+        undo_commands: Vec::new(),
         end: Some(step_end()),
     }
 }
@@ -162,10 +163,15 @@ pub(crate) fn incident() -> Incident {
         agent: "playbook".into(),
         revision: 1,
         proposal: Some(proposal()),
-        approval: Some(approval(Decision::Approved { typed: Some("redis-test".into()) })),
+        approval: Some(approval(Decision::Approved {
+            typed: Some("redis-test".into()),
+            seen: None,
+        })),
         steps: vec![step_run()],
         verification: Some(verification()),
         rolled_back: false,
+        undo: None,
+        stop: None,
         restarts: 0,
         error: None,
         started_at: at(500),
@@ -320,7 +326,10 @@ pub(crate) fn events() -> Vec<Event> {
             "ops1",
             EventBody::Decided {
                 execution,
-                approval: approval(Decision::Approved { typed: Some("redis-test".into()) }),
+                approval: approval(Decision::Approved {
+                    typed: Some("redis-test".into()),
+                    seen: None,
+                }),
             },
         ),
         (5_050, "engine", EventBody::ExecutionMoved { execution, to: ExecutionState::Executing }),
@@ -341,6 +350,8 @@ pub(crate) fn events() -> Vec<Event> {
         ),
         (6_500, "agent", EventBody::ActionFinished { execution, run: id(7), end: step_end() }),
         (16_900, "agent", EventBody::Verified { execution, verification: verification() }),
+        (16_800, "ops1", EventBody::StopOrdered { execution, kill: false }),
+        (16_940, "ops1", EventBody::UndoStarted { execution }),
         (
             16_950,
             "agent",

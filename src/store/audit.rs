@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::domain::event::{Head, RawEvent};
@@ -212,6 +212,21 @@ pub fn recall(dir: &Path) -> Result<Option<Head>, anyhow::Error> {
     })
 }
 
+/// Every column of a record, as it is exported.
+pub fn line(record: &RawEvent) -> Value {
+    json!({
+        "seq": record.seq,
+        "at": record.at.to_rfc3339_opts(chrono::SecondsFormat::Micros, true),
+        "kind": record.kind,
+        "incident": record.incident,
+        "target": record.target,
+        "actor": record.actor,
+        "body": record.body,
+        "prev_hash": record.prev_hash,
+        "hash": record.hash,
+    })
+}
+
 /// Writes every record as one line of JSON. Returns how many.
 pub async fn export(store: &dyn Store, out: &mut (dyn Write + Send)) -> Result<u64, anyhow::Error> {
     let (mut after, mut written) = (0, 0);
@@ -220,17 +235,7 @@ pub async fn export(store: &dyn Store, out: &mut (dyn Write + Send)) -> Result<u
         let Some(last) = page.last() else { break };
         after = last.seq;
         for record in &page {
-            let line = json!({
-                "seq": record.seq,
-                "at": record.at.to_rfc3339_opts(chrono::SecondsFormat::Micros, true),
-                "kind": record.kind,
-                "incident": record.incident,
-                "target": record.target,
-                "actor": record.actor,
-                "body": record.body,
-                "prev_hash": record.prev_hash,
-                "hash": record.hash,
-            });
+            let line = line(record);
             writeln!(out, "{line}").context("write the export")?;
             written += 1;
         }

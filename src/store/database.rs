@@ -10,8 +10,10 @@ use tokio::time::timeout;
 
 use super::failure::{Remedy, Trouble, store_error, too_late};
 use super::filter;
+use super::past;
 use super::read;
 use super::sql::{Cell, Dialect, Session, Sql};
+use super::times;
 use super::write::{self, Append, LeaseMove, backoff};
 use crate::domain::event::{Head, RawEvent};
 use crate::domain::ids::IncidentId;
@@ -19,8 +21,8 @@ use crate::domain::incident::Incident;
 use crate::domain::injection::Injection;
 use crate::domain::ledger::Ledger;
 use crate::ports::store::{
-    ActionLine, Batch, HistoryPoint, IncidentFilter, IncidentLine, IncidentTimes, Lease, Store,
-    StoreError,
+    ActionLine, Batch, HistoryPoint, IncidentFilter, IncidentLine, IncidentTimes, Lease,
+    SimilarIncident, Store, StoreError,
 };
 
 /// Nothing that writes takes longer; a store that hangs is one that is away.
@@ -287,9 +289,36 @@ impl<D: Dialect> Store for Database<D> {
         self.in_time("read the times of incidents", async {
             let mut conn = self.dialect.reader().await?;
             let mut tx = conn.begin_with(D::BEGIN_READ).await?;
-            let times = read::times::<D>(&mut tx, since).await?;
+            let times = times::read::<D>(&mut tx, since).await?;
             tx.rollback().await?;
             Ok(times)
+        })
+        .await
+    }
+
+    async fn past(
+        &self,
+        target: Option<&str>,
+        since: DateTime<Utc>,
+        limit: u32,
+    ) -> Result<Vec<HistoryPoint>, StoreError> {
+        let query = past::points_query(target, since, limit);
+        let mut points = self.read("read the history", query, past::point).await?;
+        points.reverse();
+        Ok(points)
+    }
+
+    async fn similar(
+        &self,
+        incident: &Incident,
+        limit: u32,
+    ) -> Result<Vec<SimilarIncident>, StoreError> {
+        self.in_time("find similar incidents", async {
+            let mut conn = self.dialect.reader().await?;
+            let mut tx = conn.begin_with(D::BEGIN_READ).await?;
+            let found = past::similar::<D>(&mut tx, incident, limit).await?;
+            tx.rollback().await?;
+            Ok(found)
         })
         .await
     }
@@ -316,6 +345,14 @@ impl<D: Dialect> Store for Database<D> {
             .collect();
         statements.push(("delete from samples where at < $1".into(), vec![Cell::time(keep_after)]));
         self.write("record the history", Work::Statements(statements)).await.map(|_| ())
+    }
+
+    async fn events_before(
+        &self,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<RawEvent>, StoreError> {
+        self.read("read events", read::events_before_query(before, limit), read::event).await
     }
 }
 

@@ -26,12 +26,14 @@ mod failure;
 mod filter;
 pub mod journal;
 mod merge;
+mod past;
 mod postgres;
 mod read;
 mod record;
 pub mod rows;
 mod sql;
 mod sqlite;
+mod times;
 mod words;
 mod write;
 
@@ -98,8 +100,11 @@ async fn open_sqlite(file: &Path) -> Result<Arc<dyn Store>, StoreError> {
     let mut conn =
         lite.connect().await.map_err(|error| with_remedy(database::open_error(error, &shown)))?;
     let mut migrated = migrations(SQLITE).run_direct(None, &mut conn, false).await;
-    if migrated.is_err() {
-        // Another process may have been creating the same tables: then they are there now.
+    for _ in SQLITE {
+        if migrated.is_ok() {
+            break;
+        }
+        // Another process may have been creating the same tables: then they are there now, and it is at the next.
         migrated = migrations(SQLITE).run_direct(None, &mut conn, false).await;
     }
     migrated.map_err(|error| migration_error(error, &shown))?;
@@ -150,9 +155,14 @@ fn migration_error(error: MigrateError, url: &str) -> StoreError {
 /// Version, name and text of each migration, in order.
 type Migrations = &'static [(i64, &'static str, &'static str)];
 
-const POSTGRES: Migrations =
-    &[(1, "store", include_str!("../../migrations/postgres/0001_store.sql"))];
-const SQLITE: Migrations = &[(1, "store", include_str!("../../migrations/sqlite/0001_store.sql"))];
+const POSTGRES: Migrations = &[
+    (1, "store", include_str!("../../migrations/postgres/0001_store.sql")),
+    (2, "alike", include_str!("../../migrations/postgres/0002_alike.sql")),
+];
+const SQLITE: Migrations = &[
+    (1, "store", include_str!("../../migrations/sqlite/0001_store.sql")),
+    (2, "alike", include_str!("../../migrations/sqlite/0002_alike.sql")),
+];
 
 /// Run with `run_direct`: the future of `run` cannot be seen to be `Send`.
 fn migrations(list: Migrations) -> Migrator {

@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use uuid::Uuid;
 
 use super::failure::Trouble;
 use super::sql::{Cell, Columns, Dialect, Session as _, Sql};
@@ -14,7 +12,7 @@ use crate::domain::ids::IncidentId;
 use crate::domain::incident::Incident;
 use crate::domain::injection::Injection;
 use crate::domain::ledger::{KEPT_ENDED, Ledger};
-use crate::ports::store::{ActionLine, IncidentLine, IncidentTimes, StoreError};
+use crate::ports::store::{ActionLine, IncidentLine, StoreError};
 
 /// Records per page at most, so that a page fits in memory.
 const MOST_EVENTS: u32 = 10_000;
@@ -25,6 +23,14 @@ const EVENT_COLUMNS: &str = "seq, at, kind, incident_id, target, actor, body, pr
 pub(super) fn events_query(after: u64, limit: u32) -> (Sql, Vec<Cell>) {
     let sql = format!("select {EVENT_COLUMNS} from events where seq > $1 order by seq limit $2");
     (sql.into(), vec![Cell::count(after), Cell::count(limit.min(MOST_EVENTS))])
+}
+
+/// A walk down the primary key: as cheap at the end of a million records as at their start.
+pub(super) fn events_before_query(before: Option<u64>, limit: u32) -> (Sql, Vec<Cell>) {
+    let sql =
+        format!("select {EVENT_COLUMNS} from events where seq < $1 order by seq desc limit $2");
+    let before = before.unwrap_or(u64::MAX);
+    (sql.into(), vec![Cell::count(before), Cell::count(limit.min(MOST_EVENTS))])
 }
 
 pub(super) fn incident_events_query(incident: IncidentId) -> (Sql, Vec<Cell>) {
@@ -159,56 +165,4 @@ async fn newest_number<D: Dialect>(
 ) -> Result<u64, sqlx::Error> {
     let rows = conn.fetch(sql.into(), vec![]).await?;
     Ok(rows.first().map(|row| row.opt_count("number")).transpose()?.flatten().unwrap_or(0))
-}
-
-/// The times of incidents, with what was done and who approved it.
-pub(super) async fn times<D: Dialect>(
-    conn: &mut D::Conn,
-    since: Option<DateTime<Utc>>,
-) -> Result<Vec<IncidentTimes>, Trouble> {
-    let since = Cell::time(since.unwrap_or(DateTime::UNIX_EPOCH));
-    let sql =
-        "select id, affected_system, finding_kind, cause, status, incident_type, first_bad_at,
-                      created_at, acknowledged_at, resolved_at
-               from incidents where created_at >= $1 order by number";
-    let mut found = Vec::new();
-    let mut places: BTreeMap<Uuid, usize> = BTreeMap::new();
-    for row in conn.fetch(sql.into(), vec![since.clone()]).await? {
-        places.insert(row.id("id")?, found.len());
-        found.push(times_line(&row)?);
-    }
-    let sql = "select a.incident_id, a.action, a.result from agent_actions a
-               join incidents i on i.id = a.incident_id
-               where i.created_at >= $1 order by a.executed_at, a.id";
-    for row in conn.fetch(sql.into(), vec![since.clone()]).await? {
-        if let Some(line) = places.get(&row.id("incident_id")?).and_then(|at| found.get_mut(*at)) {
-            line.actions.push((row.text("action")?, row.text("result")?));
-        }
-    }
-    let sql = "select a.incident_id, a.actor from approvals a
-               join incidents i on i.id = a.incident_id
-               where i.created_at >= $1 and a.decision in ('approved', 'automatic')
-               order by a.at, a.id";
-    for row in conn.fetch(sql.into(), vec![since]).await? {
-        if let Some(line) = places.get(&row.id("incident_id")?).and_then(|at| found.get_mut(*at)) {
-            line.actor = Some(row.text("actor")?);
-        }
-    }
-    Ok(found)
-}
-
-fn times_line(row: &impl Columns) -> Result<IncidentTimes, sqlx::Error> {
-    Ok(IncidentTimes {
-        target: row.text("affected_system")?,
-        finding: row.text("finding_kind")?,
-        cause: row.opt_text("cause")?,
-        status: row.text("status")?,
-        incident_type: row.text("incident_type")?,
-        first_bad_at: row.time("first_bad_at")?,
-        opened_at: row.time("created_at")?,
-        acknowledged_at: row.opt_time("acknowledged_at")?,
-        resolved_at: row.opt_time("resolved_at")?,
-        actions: Vec::new(),
-        actor: None,
-    })
 }

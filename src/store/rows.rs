@@ -42,6 +42,8 @@ pub fn rows_of(event: &Event, before: Option<Status>, after: &Ledger) -> Vec<Row
         | EventBody::ActionStarted { .. }
         | EventBody::ActionFinished { .. }
         | EventBody::Verified { .. }
+        | EventBody::StopOrdered { .. }
+        | EventBody::UndoStarted { .. }
         | EventBody::RolledBack { .. }
         | EventBody::ExecutionEnded { .. }) => {
             let Some(incident) = incident else { return Vec::new() };
@@ -120,6 +122,8 @@ fn worked(event: &Event, body: &EventBody, incident: &Incident) -> Vec<Row> {
         | EventBody::ActionStarted { execution, .. }
         | EventBody::ActionFinished { execution, .. }
         | EventBody::Verified { execution, .. }
+        | EventBody::StopOrdered { execution, .. }
+        | EventBody::UndoStarted { execution }
         | EventBody::RolledBack { execution, .. }
         | EventBody::ExecutionEnded { execution, .. } => *execution,
         _ => return Vec::new(),
@@ -171,8 +175,8 @@ fn action(incident: &Incident, execution: &Execution, run: uuid::Uuid) -> Option
 
 /// The breakers that an execution's end moved: those of the actions it used.
 fn breakers(body: &EventBody, incident: &Incident, after: &Ledger) -> Vec<Row> {
-    let EventBody::ExecutionEnded { execution, .. } = body else { return Vec::new() };
-    let Some(ended) = incident.executions.iter().find(|e| e.id == *execution) else {
+    let Some(execution) = body.moves_breakers_of() else { return Vec::new() };
+    let Some(ended) = incident.executions.iter().find(|e| e.id == execution) else {
         return Vec::new();
     };
     after

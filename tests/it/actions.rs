@@ -12,6 +12,7 @@ use simctl::targets::Server;
 mod clients;
 mod harness;
 mod keys;
+mod orders;
 mod places;
 mod sessions;
 mod settings;

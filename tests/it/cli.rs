@@ -75,6 +75,8 @@ fn every_command_has_help_with_an_example() {
         .lines()
         .skip(1)
         .take_while(|line| !line.is_empty())
+        // What is indented further continues the line above.
+        .filter(|line| !line.starts_with("   "))
         .filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next())
         .filter(|name| *name != "help")
         .collect();
@@ -87,6 +89,33 @@ fn every_command_has_help_with_an_example() {
         let _ = write!(all, "\n$ simctl {name} --help\n{}", help.out);
     }
     insta::assert_snapshot!("help", all);
+}
+
+#[test]
+fn the_consoles_configuration_is_checked_and_printed_without_a_terminal() {
+    let home = Home::new();
+    let none = home.run(&["tui", "--check-config"]);
+    assert_eq!((none.code, none.out.as_str()), (0, "no tui.toml; the defaults are ok\n"));
+    let printed = home.run(&["tui", "--print-config", "--ascii", "--theme", "light"]);
+    assert_eq!(printed.code, 0, "{}", printed.err);
+    assert!(printed.out.contains("\nascii = true") && printed.out.contains("\nname = \"light\""));
+
+    std::fs::create_dir_all(home.path().join("config/simctl")).expect("a folder");
+    home.write("config/simctl/tui.toml", &printed.out);
+    let checked = home.run(&["tui", "--check-config"]);
+    assert_eq!((checked.code, checked.out.as_str()), (0, "[HOME]/config/simctl/tui.toml: ok\n"));
+    let again = home.run(&["tui", "--print-config"]);
+    assert_eq!(again.out, printed.out, "what is printed can be taken as it is");
+    let flag = home.run(&["tui", "--print-config", "--theme", "mono"]);
+    assert!(flag.out.contains("\nname = \"mono\""), "flags win over the file");
+
+    home.write("config/simctl/tui.toml", "[keys]\nstop = [\"s\"]\n[ui]\nfps = 90\n");
+    for what in ["--check-config", "--print-config"] {
+        let bad = home.run(&["tui", what]);
+        assert_eq!((bad.code, bad.out.as_str()), (2, ""));
+        insta::assert_snapshot!("console_config", bad.err);
+    }
+    assert!(!home.path().join("state/simctl/log").exists(), "nothing was started");
 }
 
 #[test]
@@ -225,6 +254,10 @@ fn mistakes_outside_the_file_are_sentences_too() {
         &["incidents", "--status", "open"],
         &["incidents", "--since", "yesterday"],
         &["reject", "INC-1"],
+        &["watch", "--since", "yesterday"],
+        &["watch", "--since", "2999-01-31"],
+        &["watch", "--incident", "x"],
+        &["watch", "--fancy"],
     ] {
         let said = home.run(args);
         assert_eq!(said.code, 2, "{args:?}");

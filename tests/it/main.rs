@@ -4,6 +4,7 @@
 
 mod actions;
 mod cli;
+mod console;
 mod crash;
 mod drills;
 mod faults;
@@ -13,3 +14,4 @@ mod scenarios;
 mod store;
 mod targets;
 mod trials;
+mod watch;

@@ -29,7 +29,7 @@ use simctl::domain::world::World;
 const ALWAYS: &[u64] = &[];
 const SEEDS: u64 = 24;
 /// What the schedules must reach between them, or they prove little.
-const REACHED: [&str; 16] = [
+const REACHED: [&str; 18] = [
     "incident_opened",
     "incident_resolved",
     "incident_failed",
@@ -40,6 +40,8 @@ const REACHED: [&str; 16] = [
     "action_finished",
     "verified",
     "rolled_back",
+    "undo_started",
+    "stop_ordered",
     "injection_started",
     "injection_moved",
     "incident_escalated",
@@ -175,6 +177,14 @@ impl Sim {
                     reason: "enough".into(),
                 });
             }
+            42..=43 => self.order_on_any(|incident| Command::Reverify { incident }),
+            44 => self.order(Command::Probe { target: None }),
+            40 => self.order_on_any(|incident| Command::Stop { incident }),
+            41 => self.order_on_any(|incident| Command::Kill { incident }),
+            38..=39 => {
+                let typed = self.rng.random_bool(0.9).then(|| "redis-test".to_owned());
+                self.order_on_any(|incident| Command::Undo { incident, typed: typed.clone() });
+            }
             _ => {}
         }
     }
@@ -192,10 +202,12 @@ impl Sim {
                     incident,
                     fingerprint: "000000000000".into(),
                     typed,
+                    seen: None,
                 });
             }
+            2 => self.order(Command::DryRun { incident, fingerprint }),
             1 => self.order(Command::Reject { incident, fingerprint: None, reason: "no".into() }),
-            _ => self.order(Command::Approve { incident, fingerprint, typed }),
+            _ => self.order(Command::Approve { incident, fingerprint, typed, seen: None }),
         }
     }
 
@@ -317,6 +329,15 @@ impl Sim {
                     500,
                     Input::Rechecked { incident, execution, step, result },
                 );
+            }
+            Effect::DryRun { incident, execution, fingerprint, .. } => {
+                let result = if self.rng.random_bool(0.8) {
+                    Ok(vec![Preview::default()])
+                } else {
+                    Err("keys was 5 and is now 9".into())
+                };
+                let input = Input::DryRan { incident, execution, fingerprint, result };
+                self.later(Some(execution), 500, input);
             }
             Effect::Run { incident, execution, step, .. } => {
                 self.assert_permitted(incident, execution);
@@ -528,6 +549,8 @@ impl Sim {
         let acting = acting.filter(|(_, e)| {
             matches!(e.state, ExecutionState::Executing | ExecutionState::Verifying)
         });
+        let undone = self.world.ledger.incidents.values();
+        let acting = acting.chain(undone.filter_map(|i| Some((i, i.being_undone()?))));
         let mut targets = BTreeSet::new();
         for (incident, _) in acting {
             assert!(
@@ -564,6 +587,10 @@ impl Sim {
                 incident.status
             );
         }
+        let asked = &self.world.verified_again;
+        assert!(asked.is_empty(), "seed {}: {asked:?} are verified for ever", self.seed);
+        let undone = self.world.ledger.incidents.values().find_map(Incident::being_undone);
+        assert!(undone.is_none(), "seed {}: {undone:?} is being taken back for ever", self.seed);
         assert_eq!(replay(&self.log), self.world.ledger, "seed {}", self.seed);
         self.nothing_leaves_resolved();
     }

@@ -85,6 +85,19 @@ enum What {
     Retry {
         incident: u64,
     },
+    Undo {
+        incident: u64,
+        typed: String,
+    },
+    Stop {
+        incident: u64,
+    },
+    KillAction {
+        incident: u64,
+    },
+    Verify {
+        incident: u64,
+    },
     Note {
         incident: u64,
         text: String,

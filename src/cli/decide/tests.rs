@@ -16,15 +16,15 @@ use crate::report::example;
 
 type Told = Arc<Mutex<Vec<Ordered>>>;
 
-struct Bench {
-    context: Context,
+pub(in crate::cli) struct Bench {
+    pub(in crate::cli) context: Context,
     told: Told,
     tasks: Tasks,
     _dir: tempfile::TempDir,
 }
 
 impl Bench {
-    async fn with(incident: Incident) -> Self {
+    pub(in crate::cli) async fn with(incident: Incident) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let empty = dir.path().join("empty.toml");
         std::fs::write(&empty, "").unwrap();
@@ -62,7 +62,7 @@ impl Bench {
         Self { context, told, tasks, _dir: dir }
     }
 
-    async fn end(self) -> Vec<Command> {
+    pub(in crate::cli) async fn end(self) -> Vec<Command> {
         self.tasks.stop().await;
         let told = self.told.lock().unwrap();
         assert!(told.iter().all(|ordered| ordered.actor == "ops1"));
@@ -87,6 +87,7 @@ async fn what_was_seen_and_typed_reaches_the_engine() {
         incident: 42,
         fingerprint: "7f3a9c".into(),
         typed: Some("redis-test".into()),
+        seen: None,
     };
     let rejected = Command::Reject { incident: 42, fingerprint: None, reason };
     assert_eq!(bench.end().await, [approved, rejected, Command::Retry { incident: 42 }]);

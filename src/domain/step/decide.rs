@@ -3,11 +3,17 @@
 use super::{Turn, actor};
 use crate::domain::effect::{Accepted, Refused};
 use crate::domain::event::EventBody;
-use crate::domain::execution::{Decision, Execution, ExecutionState, Phase, PhaseLine};
+use crate::domain::execution::{Decision, Execution, ExecutionState, Phase, PhaseLine, Seen};
 use crate::domain::ids::{ExecutionId, IncidentId, incident_name};
 use crate::domain::incident::{Incident, RemediationMode, Status};
 use crate::domain::policy::typed_name_is_missing;
 use crate::domain::proposal::{Proposal, Risk};
+
+/// What an approval says besides what it approves.
+pub(super) struct Read {
+    pub(super) typed: Option<String>,
+    pub(super) seen: Option<Seen>,
+}
 
 impl Turn<'_> {
     pub(super) fn approve(
@@ -15,7 +21,7 @@ impl Turn<'_> {
         by: &str,
         number: u64,
         fingerprint: &str,
-        typed: Option<String>,
+        Read { typed, seen }: Read,
     ) -> Result<Accepted, Refused> {
         let id = self.open_incident(number)?.id;
         let checked = self.may_approve(id, fingerprint, typed.as_deref());
@@ -25,9 +31,10 @@ impl Turn<'_> {
         };
         let waited = (self.now - proposal.created_at).num_seconds();
         let approval =
-            self.approval(proposal.fingerprint.clone(), Decision::Approved { typed }, by);
+            self.approval(proposal.fingerprint.clone(), Decision::Approved { typed, seen }, by);
         self.emit_on(id, by, EventBody::Decided { execution, approval });
-        let text = format!("{by} approved {} after {waited} s", proposal.fingerprint);
+        let read = seen.map_or_else(String::new, |seen| format!(" ({seen})"));
+        let text = format!("{by} approved {} after {waited} s{read}", proposal.fingerprint);
         self.operator_line(id, by, execution, text);
         self.begin(id, execution);
         let message =
@@ -42,26 +49,7 @@ impl Turn<'_> {
         typed: Option<&str>,
     ) -> Result<(ExecutionId, Proposal), Refused> {
         let incident = self.incident(id).ok_or_else(|| Refused::because("the incident is gone"))?;
-        let (execution, proposal) = waiting(incident)?;
-        if !proposal.fingerprint.is_named_by(fingerprint) {
-            let other = incident.executions.iter().any(|e| was_about(e, fingerprint));
-            let kind = if other { "an older proposal" } else { "no proposal" };
-            return Err(Refused::because(format!(
-                "{fingerprint} names {kind} of {}; the one that waits is {}",
-                incident.name(),
-                proposal.fingerprint
-            )));
-        }
-        if self.now >= proposal.expires_at {
-            let at = proposal.expires_at.format("%H:%M:%S");
-            return Err(Refused::because(format!("{fingerprint} expired at {at}; nothing ran")));
-        }
-        if proposal.revision != incident.revision {
-            return Err(Refused::because(format!(
-                "{} changed since {fingerprint} was made",
-                incident.name()
-            )));
-        }
+        let (execution, proposal) = self.named(incident, fingerprint)?;
         if matches!(incident.remediation, RemediationMode::Advisory | RemediationMode::Manual) {
             let mode = incident.remediation.as_str();
             return Err(Refused::because(format!(
@@ -88,6 +76,35 @@ impl Turn<'_> {
             )));
         }
         Ok((execution.id, proposal.clone()))
+    }
+
+    /// The proposal that waits, if it is the one that is named and still fits.
+    pub(super) fn named<'a>(
+        &self,
+        incident: &'a Incident,
+        fingerprint: &str,
+    ) -> Result<(&'a Execution, &'a Proposal), Refused> {
+        let (execution, proposal) = waiting(incident)?;
+        if !proposal.fingerprint.is_named_by(fingerprint) {
+            let other = incident.executions.iter().any(|e| was_about(e, fingerprint));
+            let kind = if other { "an older proposal" } else { "no proposal" };
+            return Err(Refused::because(format!(
+                "{fingerprint} names {kind} of {}; the one that waits is {}",
+                incident.name(),
+                proposal.fingerprint
+            )));
+        }
+        if self.now >= proposal.expires_at {
+            let at = proposal.expires_at.format("%H:%M:%S");
+            return Err(Refused::because(format!("{fingerprint} expired at {at}; nothing ran")));
+        }
+        if proposal.revision != incident.revision {
+            return Err(Refused::because(format!(
+                "{} changed since {fingerprint} was made",
+                incident.name()
+            )));
+        }
+        Ok((execution, proposal))
     }
 
     /// What is hard to take back does not run while its record is on this machine only.
@@ -142,6 +159,10 @@ impl Turn<'_> {
                 incident.name()
             )));
         }
+        if incident.being_undone().is_some() {
+            let name = incident.name();
+            return Err(Refused::because(format!("what was done for {name} is being taken back")));
+        }
         self.move_to(id, by, Status::Investigating, "asked to start over");
         self.investigate(id, None);
         let message = format!("{} starts over", incident_name(number));
@@ -154,11 +175,7 @@ impl Turn<'_> {
         number: u64,
         text: String,
     ) -> Result<Accepted, Refused> {
-        let found = self.world.ledger.by_number(number).map(|incident| incident.id);
-        let Some(id) = found else {
-            let name = incident_name(number);
-            return Err(Refused::because(format!("{name} is not among the recent incidents")));
-        };
+        let (id, _) = self.recent_incident(number)?;
         if text.trim().is_empty() {
             return Err(Refused::because("a note needs words"));
         }
@@ -220,12 +237,18 @@ impl Turn<'_> {
         }
     }
 
-    fn refuse(&mut self, id: IncidentId, by: &str, refused: Refused) -> Refused {
+    pub(super) fn refuse(&mut self, id: IncidentId, by: &str, refused: Refused) -> Refused {
         self.emit_on(id, by, EventBody::DecisionRefused { reason: refused.reason.clone() });
         refused
     }
 
-    fn operator_line(&mut self, id: IncidentId, by: &str, execution: ExecutionId, text: String) {
+    pub(super) fn operator_line(
+        &mut self,
+        id: IncidentId,
+        by: &str,
+        execution: ExecutionId,
+        text: String,
+    ) {
         let line = PhaseLine::say(Phase::Operator, text);
         self.emit_on(id, by, EventBody::Phase { execution, line });
     }

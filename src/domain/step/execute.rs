@@ -1,7 +1,7 @@
 //! Carrying out an approved proposal: step by step, proof by measurement, taking back, what comes next.
 
 use super::{Turn, actor};
-use crate::domain::effect::{Effect, Goal, Prepared, RanStep};
+use crate::domain::effect::{Effect, Goal, Prepared};
 use crate::domain::event::EventBody;
 use crate::domain::execution::{
     Approval, Execution, ExecutionState, Output, Phase, PhaseLine, StepEnd, StepRun, Verification,
@@ -9,7 +9,8 @@ use crate::domain::execution::{
 use crate::domain::health::Health;
 use crate::domain::ids::{ExecutionId, IncidentId};
 use crate::domain::incident::{Incident, Status, Tried};
-use crate::domain::proposal::{Proposal, Undo, fingerprint};
+use crate::domain::proposal::{Proposal, fingerprint};
+use crate::domain::undo::{ran_steps, undo_steps};
 
 impl Turn<'_> {
     /// The approval is stored: from here on the target is changed.
@@ -87,13 +88,7 @@ impl Turn<'_> {
         self.world.agenda.remove(&execution);
         match waits.map_or(result, Err) {
             Ok(prepared) => self.run(id, execution, step, prepared),
-            Err(reason) if step == 0 => {
-                self.supersede(id, &reason);
-                let text = format!("the approval no longer fits, nothing ran: {reason}");
-                let line = PhaseLine::say(Phase::Error, text);
-                self.emit_on(id, actor::AGENT, EventBody::Phase { execution, line });
-                self.investigate(id, Some(execution));
-            }
+            Err(reason) if step == 0 => self.drifted(id, execution, "approval", &reason),
             Err(reason) => {
                 let text = format!("action {} is left out: {reason}", step + 1);
                 self.emit_on(
@@ -104,6 +99,21 @@ impl Turn<'_> {
                 self.after_step(id, execution, step);
             }
         }
+    }
+
+    /// What was shown is no longer what would run: void, and looked into again.
+    pub(super) fn drifted(
+        &mut self,
+        id: IncidentId,
+        execution: ExecutionId,
+        what: &str,
+        reason: &str,
+    ) {
+        self.supersede(id, reason);
+        let text = format!("the {what} no longer fits, nothing ran: {reason}");
+        let line = PhaseLine::say(Phase::Error, text);
+        self.emit_on(id, actor::AGENT, EventBody::Phase { execution, line });
+        self.investigate(id, Some(execution));
     }
 
     fn run(&mut self, id: IncidentId, execution: ExecutionId, step: usize, prepared: Prepared) {
@@ -118,6 +128,7 @@ impl Turn<'_> {
             started_at: self.now,
             health_before: self.world.health(&target),
             undo_data: prepared.undo_data,
+            undo_commands: prepared.undo_commands,
             end: None,
         };
         self.emit_on(id, actor::AGENT, EventBody::ActionStarted { execution, run });
@@ -161,6 +172,9 @@ impl Turn<'_> {
     }
 
     fn after_step(&mut self, id: IncidentId, execution: ExecutionId, step: usize) {
+        if self.lets_go(id, execution) {
+            return;
+        }
         let steps =
             self.permitted(id, execution).map_or(0, |(_, _, proposal)| proposal.draft.steps.len());
         if step + 1 < steps
@@ -176,22 +190,28 @@ impl Turn<'_> {
     }
 
     pub(super) fn verify(&mut self, id: IncidentId, execution: ExecutionId) {
+        let to = ExecutionState::Verifying;
+        self.emit_on(id, actor::AGENT, EventBody::ExecutionMoved { execution, to });
+        self.measure(id, execution);
+    }
+
+    /// Has it measured whether what an execution did worked.
+    pub(super) fn measure(&mut self, id: IncidentId, execution: ExecutionId) {
         let Some(incident) = self.incident(id) else { return };
         let Some(target) = self.world.target(&incident.target) else { return };
+        let Some(ran) = incident.executions.iter().find(|e| e.id == execution) else { return };
         let goal = Goal {
             hold: target.verify_hold,
             above_score: target.thresholds.resolve_above_score,
             or_level: incident.health_before,
         };
         let target = incident.target.clone();
-        let steps = ran_steps(incident);
+        let steps = ran_steps(ran);
         let text = format!(
             "a fresh client reads and writes, health above {}, the cause is gone; held for {} s",
             goal.above_score,
             goal.hold.as_secs()
         );
-        let to = ExecutionState::Verifying;
-        self.emit_on(id, actor::AGENT, EventBody::ExecutionMoved { execution, to });
         let line = PhaseLine::say(Phase::Verifying, text);
         self.emit_on(id, actor::AGENT, EventBody::Phase { execution, line });
         self.work_began(execution);
@@ -204,36 +224,55 @@ impl Turn<'_> {
         execution: ExecutionId,
         verification: Verification,
     ) {
+        if let Some(by) = self.world.verified_again.remove(&execution) {
+            return self.reverified(id, execution, &by, verification);
+        }
         let Some(active) = self.incident(id).and_then(Incident::active_execution) else { return };
         if active.id != execution || active.state != ExecutionState::Verifying {
             return;
         }
-        self.world.agenda.remove(&execution);
-        let (failure, health) = (verification.failure(), verification.health_after);
-        let line = PhaseLine {
-            health: Some(health),
-            ..PhaseLine::say(Phase::Verification, proof_text(&verification))
-        };
-        self.emit_on(id, actor::AGENT, EventBody::Verified { execution, verification });
-        self.emit_on(id, actor::AGENT, EventBody::Phase { execution, line });
-        match failure {
+        let health = verification.health_after;
+        match self.record_proof(id, execution, verification) {
             None => self.complete(id, execution, health),
             Some(reason) => self.take_back_or_go_on(id, execution, format!("not proven: {reason}")),
         }
     }
 
+    /// Records a proof; gives back what did not pass.
+    pub(super) fn record_proof(
+        &mut self,
+        id: IncidentId,
+        execution: ExecutionId,
+        verification: Verification,
+    ) -> Option<String> {
+        self.world.agenda.remove(&execution);
+        let failure = verification.failure();
+        let line = PhaseLine {
+            health: Some(verification.health_after),
+            ..PhaseLine::say(Phase::Verification, proof_text(&verification))
+        };
+        self.emit_on(id, actor::AGENT, EventBody::Verified { execution, verification });
+        self.emit_on(id, actor::AGENT, EventBody::Phase { execution, line });
+        failure
+    }
+
     fn complete(&mut self, id: IncidentId, execution: ExecutionId, health: Health) {
         let Some(incident) = self.incident(id) else { return };
-        let took = (self.now - incident.opened_at).num_milliseconds() as f64 / 1_000.0;
-        let before = incident.health_at_open;
         let tried = tried(incident, "worked");
-        let text = format!("resolved in {took:.1} s, health {before} → {health}");
-        let line = PhaseLine::say(Phase::Complete, text);
-        self.emit_on(id, actor::AGENT, EventBody::Phase { execution, line });
+        self.say_resolved(id, execution, health);
         self.end_execution(id, execution, ExecutionState::Completed, None, tried);
         let reason = "the fix is proven".to_owned();
         self.emit_on(id, actor::AGENT, EventBody::IncidentResolved { health, reason });
         self.report(id);
+    }
+
+    pub(super) fn say_resolved(&mut self, id: IncidentId, execution: ExecutionId, health: Health) {
+        let Some(incident) = self.incident(id) else { return };
+        let took = (self.now - incident.opened_at).num_milliseconds() as f64 / 1_000.0;
+        let before = incident.health_at_open;
+        let text = format!("resolved in {took:.1} s, health {before} → {health}");
+        let line = PhaseLine::say(Phase::Complete, text);
+        self.emit_on(id, actor::AGENT, EventBody::Phase { execution, line });
     }
 
     /// After a failure: undo what can be undone, newest first; then the next remedy or a person.
@@ -243,13 +282,12 @@ impl Turn<'_> {
         execution: ExecutionId,
         reason: String,
     ) {
+        if self.lets_go(id, execution) {
+            return;
+        }
         let Some(incident) = self.incident(id) else { return };
-        let undoable: Vec<RanStep> = ran_steps(incident)
-            .into_iter()
-            .rev()
-            .filter(|ran| matches!(ran.plan.undo, Undo::Exact(_) | Undo::Compensating(_)))
-            .collect();
-        if undoable.is_empty() {
+        let steps = incident.active_execution().map(undo_steps).unwrap_or_default();
+        if steps.is_empty() {
             self.go_on(id, execution, reason);
             return;
         }
@@ -259,12 +297,7 @@ impl Turn<'_> {
         let line = PhaseLine::say(Phase::Executing, format!("{reason}; taking back what was done"));
         self.emit_on(id, actor::AGENT, EventBody::Phase { execution, line });
         self.work_began(execution);
-        self.outcome.effects.push(Effect::Undo {
-            incident: id,
-            execution,
-            target,
-            steps: undoable,
-        });
+        self.outcome.effects.push(Effect::Undo { incident: id, execution, target, steps });
     }
 
     pub(super) fn undone(
@@ -274,6 +307,9 @@ impl Turn<'_> {
         ok: bool,
         detail: String,
     ) {
+        if self.was_ordered(id, execution) {
+            return self.undone_by_order(id, execution, ok, detail);
+        }
         if !self.is_active(id, execution) {
             return;
         }
@@ -298,6 +334,9 @@ impl Turn<'_> {
     }
 
     fn go_on(&mut self, id: IncidentId, execution: ExecutionId, reason: String) {
+        if self.lets_go(id, execution) {
+            return;
+        }
         // What may never have run has proven nothing: it may be proposed again, and approved again.
         let incident = self.incident(id).filter(|incident| {
             !incident.active_execution().is_some_and(Execution::was_interrupted)
@@ -317,19 +356,6 @@ impl Turn<'_> {
             self.hand_over(id);
         }
     }
-}
-
-fn ran_steps(incident: &Incident) -> Vec<RanStep> {
-    let Some(active) = incident.active_execution() else { return Vec::new() };
-    let Some(proposal) = &active.proposal else { return Vec::new() };
-    let pairs = proposal.draft.steps.iter().zip(&active.steps);
-    pairs
-        .map(|(plan, run)| RanStep {
-            plan: plan.clone(),
-            undo_data: run.undo_data.clone(),
-            started_at: run.started_at,
-        })
-        .collect()
 }
 
 fn tried(incident: &Incident, outcome: &str) -> Option<Tried> {

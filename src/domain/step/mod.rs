@@ -5,8 +5,11 @@
 //! | `watch` | samples, findings, opening, escalating and clearing of incidents |
 //! | `investigate` | starting an investigation, its result, the proposal |
 //! | `decide` | approval, denial, expiry |
+//! | `again` | asking and measuring once more because a person wants to know |
 //! | `execute` | the steps, the proof, taking back, what comes next |
 //! | `inject` | faults we cause: guards, deadline, clearing |
+//! | `stop` | ending what goes on because a person says so |
+//! | `take_back` | undoing what was done because a person says so |
 //! | `recover` | what a new engine does with what it finds, and what takes too long |
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -16,12 +19,16 @@ use super::event::{Event, EventBody};
 use super::ids::{ExecutionId, Ids, IncidentId, TargetId};
 use super::incident::{Incident, Status};
 use super::world::World;
+use decide::Read;
 
+mod again;
 mod decide;
 mod execute;
 mod inject;
 mod investigate;
 mod recover;
+mod stop;
+mod take_back;
 mod watch;
 
 #[cfg(test)]
@@ -98,6 +105,9 @@ impl Turn<'_> {
             Input::Rechecked { incident, execution, step, result } => {
                 self.rechecked(incident, execution, step, result);
             }
+            Input::DryRan { incident, execution, fingerprint, result } => {
+                self.dry_ran(incident, execution, &fingerprint, result);
+            }
             Input::StepFinished { incident, execution, step, ok, output, health } => {
                 self.step_finished(incident, execution, step, ok, output, health);
             }
@@ -121,8 +131,8 @@ impl Turn<'_> {
 
     fn command(&mut self, by: &str, command: Command) -> Result<Accepted, Refused> {
         match command {
-            Command::Approve { incident, fingerprint, typed } => {
-                self.approve(by, incident, &fingerprint, typed)
+            Command::Approve { incident, fingerprint, typed, seen } => {
+                self.approve(by, incident, &fingerprint, Read { typed, seen })
             }
             Command::Reject { incident, fingerprint, reason } => {
                 self.reject(by, incident, fingerprint.as_deref(), &reason)
@@ -130,6 +140,12 @@ impl Turn<'_> {
             Command::Retry { incident } => self.retry(by, incident),
             Command::Note { incident, text } => self.note(by, incident, text),
             Command::Resolve { incident, reason } => self.resolve(by, incident, &reason),
+            Command::Reverify { incident } => self.reverify(by, incident),
+            Command::DryRun { incident, fingerprint } => self.dry_run(by, incident, &fingerprint),
+            Command::Probe { target } => self.probe(target),
+            Command::Stop { incident } => self.stop(by, incident),
+            Command::Kill { incident } => self.kill(by, incident),
+            Command::Undo { incident, typed } => self.undo(by, incident, typed.as_deref()),
             Command::Clear { injection, target } => self.clear(by, injection, target.as_ref()),
             // The engine completes an injection from the catalogue first and sends `Input::Inject`.
             Command::Inject { fault, .. } => Err(Refused::because(format!(

@@ -26,6 +26,7 @@ impl Turn<'_> {
                 self.outcome.effects.push(Effect::Adopt { injection: Box::new(injection) });
             }
         }
+        self.resume_undos();
         let open: Vec<IncidentId> =
             self.world.ledger.incidents.values().filter(|i| i.is_open()).map(|i| i.id).collect();
         for id in open {
@@ -39,6 +40,9 @@ impl Turn<'_> {
             let reason = format!("{} is no longer watched", incident.target);
             self.cancel_active(id, &reason);
             self.fail(id, actor::ENGINE, &reason);
+            return;
+        }
+        if incident.being_undone().is_some() {
             return;
         }
         let Some(active) = incident.active_execution().cloned() else {
@@ -88,13 +92,13 @@ impl Turn<'_> {
         }
     }
 
-    fn say(&mut self, id: IncidentId, execution: ExecutionId, text: &str) {
+    pub(super) fn say(&mut self, id: IncidentId, execution: ExecutionId, text: &str) {
         let line = PhaseLine::say(Phase::Thinking, text);
         self.emit_on(id, actor::ENGINE, EventBody::Phase { execution, line });
     }
 
     /// A step whose end nobody has seen: said as it is.
-    fn close_open_step(&mut self, id: IncidentId, active: &Execution, why: &str) {
+    pub(super) fn close_open_step(&mut self, id: IncidentId, active: &Execution, why: &str) {
         for run in active.steps.iter().filter(|run| run.end.is_none()) {
             let output = Output { stderr: why.to_owned(), ..Output::default() };
             let end =
@@ -108,6 +112,8 @@ impl Turn<'_> {
         self.expire_proposals();
         self.revert_overdue();
         self.give_up_on_late_work();
+        self.give_up_on_late_undos();
+        self.give_up_on_late_proofs();
     }
 
     fn give_up_on_late_work(&mut self) {

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::domain::effect::{Accepted, Command, Effect, Input, Refused};
+use crate::domain::effect::{Accepted, Command, Effect, Input, Prepared, Refused};
 use crate::domain::event::{Event, EventBody};
-use crate::domain::execution::{Decision, ExecutionState, Verification};
+use crate::domain::execution::{Decision, ExecutionState, Seen, Verification};
 use crate::domain::finding::FindingKind;
 use crate::domain::ids::{ActionId, FaultId, Ids, IncidentId, TargetId};
 use crate::domain::incident::{RemediationMode, Status};
@@ -19,8 +19,11 @@ use crate::domain::sample::{Answer, Origin, Sample, reading};
 
 use story::{REDIS, Story, incident, investigation_of};
 
+mod again;
 mod crash;
+mod stop;
 mod story;
+mod undo;
 
 #[test]
 fn the_whole_path_from_finding_to_resolved() {
@@ -82,7 +85,12 @@ fn an_approval_is_refused_with_the_reason() {
         (
             "another incident",
             &|s| {
-                s.order(Command::Approve { incident: 7, fingerprint: "abcdef".into(), typed: None })
+                s.order(Command::Approve {
+                    incident: 7,
+                    fingerprint: "abcdef".into(),
+                    typed: None,
+                    seen: None,
+                })
             },
             "INC-0007 is not open",
         ),
@@ -451,4 +459,27 @@ fn an_injection_that_outlives_its_deadline_is_reverted_by_the_engine() {
     }
     let overdue = story.after_crash();
     assert!(overdue.effects.is_empty(), "a reverted injection is left alone");
+}
+
+#[test]
+fn how_the_proposal_was_read_is_kept_with_the_approval_and_told() {
+    let mut story = Story::proposed(Risk::Low);
+    let seen = Seen { open_ms: 8_460, columns: 120, rows: 35 };
+    let (incident, fingerprint) = (1, story.fingerprint());
+    let command = Command::Approve { incident, fingerprint, typed: None, seen: Some(seen) };
+    let sent = serde_json::to_value(&command).unwrap();
+    assert_eq!(serde_json::from_value::<Command>(sent).unwrap(), command);
+    story.order(command).unwrap();
+    let approval = story.incident().executions[0].approval.clone().unwrap();
+    assert_eq!(approval.decision, Decision::Approved { typed: None, seen: Some(seen) });
+    let line = story.lines().pop().unwrap();
+    assert!(line.ends_with("after 0 s (open for 8.4 s at 120x35)"), "{line}");
+    story.after_crash();
+
+    let old = serde_json::json!({ "is": "approved", "typed": "redis-test" });
+    let read: Decision = serde_json::from_value(old.clone()).unwrap();
+    assert_eq!(read, Decision::Approved { typed: Some("redis-test".into()), seen: None });
+    assert_eq!(serde_json::to_value(&read).unwrap(), old, "an old record keeps its hash");
+    let old = serde_json::json!({ "do": "approve", "incident": 1, "fingerprint": "abc" });
+    assert!(matches!(serde_json::from_value(old), Ok(Command::Approve { seen: None, .. })));
 }

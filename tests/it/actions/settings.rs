@@ -41,6 +41,8 @@ async fn a_lowered_limit_is_put_back_proven_and_undone() {
         let refused = reset.preview(&server, &args).await.expect_err("done").to_string();
         assert!(refused.contains("already"), "{refused}");
 
+        let told = reset.undo_commands(&server, &args, &saved);
+        assert!(told[0].ends_with(&format!("CONFIG SET maxmemory {}", 10 * MB)), "{told:?}");
         reset.undo(&server, &args, &saved).await.expect("undo");
         assert_eq!(maxmemory(&redis).await, (10 * MB).to_string(), "{way:?}");
         assert_eq!(failing(&reset.verify(&server, &args, &saved).await), ["setting is back"]);

@@ -296,7 +296,7 @@ impl Drop for Lab {
 }
 
 /// Three ports that nobody uses, below those the system hands out by itself.
-fn free_ports(lab: u16) -> [u16; 3] {
+pub(crate) fn free_ports(lab: u16) -> [u16; 3] {
     let offset = (u16::try_from(std::process::id() % 500).expect("fits") + lab) * 9;
     let mut free =
         (22_380 + offset..32_000).filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());

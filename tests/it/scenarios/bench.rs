@@ -27,6 +27,8 @@ pub(super) const POSTGRES: &str = "postgres-test";
 pub(super) struct Bench {
     pub(super) now: DateTime<Utc>,
     limit: u64,
+    /// What the limit was before it was put back.
+    limit_before: u64,
     keys: u64,
     leaked: u64,
     leak_per_second: u64,
@@ -42,6 +44,7 @@ impl Bench {
         Self {
             now,
             limit: 50 * MB,
+            limit_before: 50 * MB,
             keys: 500,
             leaked: 0,
             leak_per_second: 0,
@@ -93,11 +96,21 @@ impl Bench {
             "kill_redis_clients" => self.leak_per_second = 0,
             "unlink_keys" => self.leaked = 0,
             "clear_redis_cache" => (self.keys, self.leaked) = (0, 0),
-            "reset_redis_setting" => self.limit = 50 * MB,
+            "reset_redis_setting" => {
+                self.limit_before = self.limit;
+                self.limit = 50 * MB;
+            }
             "kill_idle_connections" => self.idle = 0,
             "unpause_container" | "start_container" => self.put(target, UnitStatus::Running),
             "restart_postgres" => (self.idle, self.busy) = (0, 0),
             other => panic!("the bench does not know {other}"),
+        }
+    }
+
+    /// What taking an action back does to the truth; keys that come back are ordinary ones.
+    pub(super) fn take_back(&mut self, action: &str) {
+        if action == "reset_redis_setting" {
+            self.limit = self.limit_before;
         }
     }
 

@@ -123,11 +123,17 @@ impl<'a> Stage<'a> {
                     incident: *incident,
                     fingerprint,
                     typed: typed.clone(),
+                    seen: None,
                 });
             }
             What::ApproveWrong { incident } => {
                 let fingerprint = "0123456789".into();
-                self.order(Command::Approve { incident: *incident, fingerprint, typed: None });
+                self.order(Command::Approve {
+                    incident: *incident,
+                    fingerprint,
+                    typed: None,
+                    seen: None,
+                });
             }
             What::Reject { incident, reason } => {
                 self.order(Command::Reject {
@@ -137,6 +143,13 @@ impl<'a> Stage<'a> {
                 });
             }
             What::Retry { incident } => self.order(Command::Retry { incident: *incident }),
+            What::Undo { incident, typed } => {
+                let typed = Some(typed.clone());
+                self.order(Command::Undo { incident: *incident, typed });
+            }
+            What::Stop { incident } => self.order(Command::Stop { incident: *incident }),
+            What::KillAction { incident } => self.order(Command::Kill { incident: *incident }),
+            What::Verify { incident } => self.order(Command::Reverify { incident: *incident }),
             What::Note { incident, text } => {
                 self.order(Command::Note { incident: *incident, text: text.clone() });
             }
@@ -222,8 +235,11 @@ impl<'a> Stage<'a> {
                     Input::Verified { incident, execution, verification },
                 );
             }
-            Effect::Undo { incident, execution, .. } => {
-                let detail = "what was removed is back".into();
+            Effect::Undo { incident, execution, steps, .. } => {
+                for ran in &steps {
+                    self.bench.take_back(ran.plan.action.as_str());
+                }
+                let detail = "what was there before is back".into();
                 self.later(100, execution, Input::Undone { incident, execution, ok: true, detail });
             }
             Effect::Cancel { execution } => self.pending.retain(|(_, of, _)| *of != execution),
@@ -233,6 +249,7 @@ impl<'a> Stage<'a> {
             | Effect::Adopt { .. }
             | Effect::Revert { .. }
             | Effect::Forget { .. }
+            | Effect::DryRun { .. }
             | Effect::Report { .. } => {}
         }
     }
@@ -302,10 +319,10 @@ fn proposed(id: &ActionId, args: &simctl::domain::proposal::Args) -> ProposedSte
         args: args.clone(),
         risk: action.descriptor().risk,
         preview: Preview { commands: vec![command], ..Preview::default() },
-        undo: if *id == "unlink_keys" {
-            Undo::Exact("restores the keys".into())
-        } else {
-            Undo::NotNeeded
+        undo: match id.as_str() {
+            "unlink_keys" => Undo::Exact("restores the keys".into()),
+            "reset_redis_setting" => Undo::Exact("sets the setting to what it was".into()),
+            _ => Undo::NotNeeded,
         },
         verify: action.descriptor().verify.to_owned(),
     }

@@ -3,6 +3,7 @@
 mod audit;
 mod journal;
 mod listing;
+mod past;
 
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use super::{Chapter, Place};
 
 pub(super) const ALL: &[Chapter] = &[
     ("events read back as they were sealed", |p| Box::pin(events_read_back(p))),
+    ("pages of events go back in time", |p| Box::pin(pages_go_back_in_time(p))),
     ("a restarted engine loads what it had", |p| Box::pin(load_equals_the_fold(p))),
     ("rows tell the story", |p| Box::pin(rows_tell_the_story(p))),
     ("the lease changes hands with a higher token", |p| Box::pin(lease_changes_hands(p))),
@@ -27,6 +29,8 @@ pub(super) const ALL: &[Chapter] = &[
     ("a failed append leaves nothing", |p| Box::pin(failed_append_leaves_nothing(p))),
     ("one open incident per symptom", |p| Box::pin(one_open_incident(p))),
     ("history is kept for a while", |p| Box::pin(history_is_kept(p))),
+    ("the last minutes read back", |p| Box::pin(past::points_read_back(p))),
+    ("what helped before is found", |p| Box::pin(past::what_helped_before(p))),
     ("a chain without a remembered end goes on", |p| Box::pin(lost_memory_is_restored(p))),
     ("filters narrow", |p| Box::pin(listing::filters_narrow(p))),
     ("pages follow each other", |p| Box::pin(listing::pages_follow_each_other(p))),
@@ -167,8 +171,50 @@ async fn rows_tell_the_story(place: &Place) {
     assert_eq!(times[0].actions, [("unlink_keys".to_owned(), "success".to_owned())]);
     assert_eq!(times[0].actor.as_deref(), Some("ann"));
     assert!(times[0].acknowledged_at.is_some() && times[0].resolved_at.is_some());
+    assert_eq!((times[0].id, times[0].number), (id, number));
+    assert_eq!(times[0].ended_by.as_deref(), Some("engine"));
+    attempt_is_timed(&times[0].attempts, &script.ledger.incidents[&id]);
     let later = place.store.times(Some(script.now)).await.expect("read");
     assert!(later.is_empty());
+}
+
+fn attempt_is_timed(
+    attempts: &[simctl::ports::store::AttemptTimes],
+    incident: &simctl::domain::incident::Incident,
+) {
+    let [attempt] = attempts else { panic!("one attempt: {attempts:?}") };
+    let execution = &incident.executions[0];
+    let step = &execution.steps[0];
+    assert_eq!(attempt.started_at, execution.started_at);
+    assert_eq!(attempt.proposed_at, execution.proposal.as_ref().map(|p| p.created_at));
+    assert_eq!(attempt.decided_at, execution.approval.as_ref().map(|a| a.at));
+    assert_eq!(attempt.decision.as_deref(), Some("approved"));
+    assert_eq!(attempt.acted_at, Some(step.started_at));
+    assert_eq!(attempt.acted_until, Some(step.started_at + TimeDelta::milliseconds(19)));
+    assert_eq!(attempt.ended_at, execution.completed_at);
+    assert_eq!((attempt.state.as_str(), attempt.undone), ("completed", false));
+}
+
+async fn pages_go_back_in_time(place: &Place) {
+    assert!(place.store.events_before(None, 10).await.expect("read").is_empty());
+    let lease = place.lease().await;
+    let mut script = Script::new(5);
+    for n in 1..=7 {
+        script.note(&format!("note {n}"));
+    }
+    place.store.append(&script.batch(), &lease).await.expect("append");
+    let seqs = async |before, limit| -> Vec<u64> {
+        let page = place.store.events_before(before, limit).await.expect("read");
+        page.iter().map(|record| record.seq).collect()
+    };
+    assert_eq!(seqs(None, 3).await, [7, 6, 5]);
+    assert_eq!(seqs(Some(5), 3).await, [4, 3, 2]);
+    assert_eq!(seqs(Some(2), 3).await, [1]);
+    assert!(seqs(Some(1), 3).await.is_empty());
+    assert!(seqs(None, 0).await.is_empty());
+    assert_eq!(seqs(Some(u64::MAX), 100).await, [7, 6, 5, 4, 3, 2, 1]);
+    let newest = place.store.events_before(None, 1).await.expect("read").remove(0);
+    assert_eq!(newest, place.store.events(6, 1).await.expect("read").remove(0));
 }
 
 /// No store keeps NUL; the script has one in its evidence.

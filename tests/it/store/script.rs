@@ -271,7 +271,7 @@ impl Script {
         let approval = Approval {
             id: ApprovalId(self.ids.next(self.now)),
             fingerprint: proposal.fingerprint.clone(),
-            decision: Decision::Approved { typed: Some("redis-test".into()) },
+            decision: Decision::Approved { typed: Some("redis-test".into()), seen: None },
             actor: "ann".into(),
             at: self.now,
         };
@@ -286,6 +286,7 @@ impl Script {
             started_at: self.now,
             health_before: Health::Score(0),
             undo_data: BTreeMap::from([("keys".into(), json!(46_201))]),
+            undo_commands: vec![],
             end: None,
         };
         let step = run.id;

@@ -78,7 +78,12 @@ impl Story {
         typed: Option<&str>,
     ) -> Result<Accepted, String> {
         let typed = typed.map(str::to_owned);
-        self.order(Command::Approve { incident: 1, fingerprint: fingerprint.into(), typed })
+        self.order(Command::Approve {
+            incident: 1,
+            fingerprint: fingerprint.into(),
+            typed,
+            seen: None,
+        })
     }
 
     pub(super) fn later(&mut self, seconds: i64) -> &mut Self {
@@ -114,6 +119,62 @@ impl Story {
         let mut story = Self::opened();
         story.propose(risk);
         story
+    }
+
+    /// The same, approved and ready to run.
+    pub(super) fn begun(risk: Risk) -> Self {
+        let mut story = Self::proposed(risk);
+        story.begin();
+        story
+    }
+
+    /// The same, proven and over.
+    pub(super) fn resolved() -> Self {
+        let mut story = Self::begun(Risk::Low);
+        story.ran(true);
+        story.measured(Some(true));
+        story
+    }
+
+    /// The same, but nothing proved it and nobody goes on.
+    pub(super) fn failed() -> Self {
+        let mut story = Self::begun(Risk::Low);
+        story.ran(true);
+        story.measured(Some(false));
+        story.taken_back(true);
+        story.later(62).say(Input::Tick);
+        assert_eq!(story.incident().status, Status::Failed);
+        story
+    }
+
+    /// Approves what waits and lets the first step begin.
+    pub(super) fn begin(&mut self) {
+        let print = self.fingerprint();
+        self.approve(&print, Some("redis-test")).unwrap();
+        self.ready();
+    }
+
+    /// The end of the first step arrives after nobody waits for it any more.
+    pub(super) fn ran_late(&mut self) {
+        let (incident, execution) = (self.incident().id, self.incident().executions[0].id);
+        let (output, health) = (Output::default(), Health::Score(90));
+        self.say(Input::StepFinished { incident, execution, step: 0, ok: true, output, health });
+    }
+
+    /// What an undo came to, whoever wanted it.
+    pub(super) fn taken_back(&mut self, ok: bool) {
+        let incident = self.incident().id;
+        let execution = self.incident().last_that_acted().expect("something acted").id;
+        self.say(Input::Undone { incident, execution, ok, detail: "the keys are back".into() });
+    }
+
+    /// The text of every line of the log, in order.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let line = |event: &Event| {
+            let EventBody::Phase { line, .. } = &event.body else { return None };
+            Some(line.text.clone())
+        };
+        self.log.iter().filter_map(line).collect()
     }
 
     pub(super) fn propose(&mut self, risk: Risk) {

@@ -1,0 +1,68 @@
+//! What can be broken: the faults that fit each server of the lab.
+
+use crate::domain::ids::TargetId;
+use crate::domain::injection::Injection;
+use crate::domain::target::Target;
+use crate::faults::{self, Descriptor, Fault};
+use crate::tui::desk::Desk;
+
+/// A fault on a server of the lab.
+#[derive(Clone)]
+pub(super) struct Choice {
+    pub(super) target: TargetId,
+    pub(super) fault: &'static dyn Fault,
+}
+
+impl std::fmt::Debug for Choice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} on {}", self.words().id, self.target)
+    }
+}
+
+impl Choice {
+    pub(super) fn words(&self) -> &'static Descriptor {
+        self.fault.descriptor()
+    }
+
+    pub(super) fn is(&self, other: &Self) -> bool {
+        self.target == other.target && self.words().id == other.words().id
+    }
+}
+
+fn fits(fault: &dyn Fault, target: &Target) -> bool {
+    fault.descriptor().engine.is_none_or(|engine| engine == target.engine)
+}
+
+/// Every choice: by server, in the order in which the catalogue comes to them.
+pub(super) fn all(desk: &Desk) -> Vec<Choice> {
+    let mut targets: Vec<&Target> =
+        desk.newest.targets.iter().map(|view| &view.target).filter(|t| t.is_lab()).collect();
+    targets.sort_by_key(|target| {
+        faults::ALL.iter().position(|fault| fault.descriptor().engine == Some(target.engine))
+    });
+    targets
+        .into_iter()
+        .flat_map(|target| {
+            let fitting = faults::ALL.iter().filter(|fault| fits(**fault, target));
+            fitting.map(|fault| Choice { target: target.id.clone(), fault: *fault })
+        })
+        .collect()
+}
+
+/// Servers that are watched but not of the lab.
+pub(super) fn unbreakable(desk: &Desk) -> Vec<&str> {
+    let targets = desk.newest.targets.iter().map(|view| &view.target);
+    targets.filter(|target| !target.is_lab()).map(|target| target.id.as_str()).collect()
+}
+
+/// The injection that keeps a server broken.
+pub(super) fn live_on<'a>(target: &TargetId, desk: &'a Desk) -> Option<&'a Injection> {
+    let mut all = desk.newest.injections.iter();
+    all.find(|injection| injection.target == *target && injection.state.is_live())
+}
+
+/// `f-19 leak-oom runs here until 14:12:00; C clears`.
+pub(super) fn busy(injection: &Injection) -> String {
+    let (name, fault) = (injection.name(), &injection.fault);
+    format!("{name} {fault} runs here until {}; C clears", injection.deadline.format("%H:%M:%S"))
+}
