@@ -12,7 +12,7 @@ use super::checks::{announced, bytes, costs, count, grouped, kept, measured, unm
 use super::redis::{Info, Redis};
 use super::undo_file::{Writer, path_for, trouble};
 use super::unlink_keys::enough_room;
-use super::{Action, ActionError, Descriptor, Report, Saved, copy};
+use super::{Action, ActionError, Descriptor, Need, Report, Saved, copy};
 use crate::domain::execution::{Check, Output};
 use crate::domain::proposal::{Args, Preview, Risk, Undo};
 use crate::domain::target::Engine;
@@ -36,6 +36,20 @@ static DESCRIPTOR: Descriptor = Descriptor {
     about: "FLUSHALL ASYNC: all keys of all databases are gone and the cache starts cold. Right only when all of it \
             can be computed again and nothing smaller helps.",
     args: &[],
+    needs: &[
+        Need::Redis(&[
+            "config|get",
+            "flushall",
+            "flushdb",
+            "info",
+            "scan",
+            "dump",
+            "pttl",
+            "restore",
+            "client|list",
+        ]),
+        Need::RedisKeys,
+    ],
     verify: "the keys are gone and memory is below 85 % of its limit",
 };
 

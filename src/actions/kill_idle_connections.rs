@@ -14,7 +14,7 @@ use super::channel::sql::Vars;
 use super::channel::{Call, Channel, succeeded, within};
 use super::checks::{announced, costs, count, kept, progress, unmeasured};
 use super::postgres::look;
-use super::{Action, ActionError, Arg, Descriptor, Report, Saved};
+use super::{Action, ActionError, Arg, Descriptor, Need, Report, Saved};
 use crate::domain::execution::{Check, Output};
 use crate::domain::proposal::{Args, Preview, Risk, Undo};
 use crate::domain::target::Engine;
@@ -48,6 +48,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         Arg { name: "min_idle_s", about: "with roles or apps: idle for at least this (30)" },
         Arg { name: "max", about: "with roles or apps: end at most so many, the oldest first" },
     ],
+    needs: &[Need::PgRole("pg_signal_backend"), Need::PgRole("pg_read_all_stats")],
     verify: "the sessions are gone, their clients did not fill the slots again, ordinary roles find a free slot",
 };
 

@@ -10,7 +10,7 @@ use super::args::{Given, wrong};
 use super::channel::{Call, Channel, Words, within};
 use super::checks::{announced, bytes, costs, kept, measured, unmeasured};
 use super::redis::Redis;
-use super::{Action, ActionError, Arg, Descriptor, Report, Saved};
+use super::{Action, ActionError, Arg, Descriptor, Need, Report, Saved};
 use crate::diagnose::facts::RedisClient;
 use crate::domain::execution::{Check, Output};
 use crate::domain::proposal::{Args, Preview, Risk, Undo};
@@ -31,6 +31,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     about: "Closes the connections with these ids, one by one. Right when named clients are the cause: one that \
             writes without end, or one that does not read its replies.",
     args: &[Arg { name: "ids", about: "client ids as CLIENT LIST gives them" }],
+    needs: &[Need::Redis(&["client|kill", "client|list", "info"])],
     verify: "these clients are gone, and none like them is back doing the same",
 };
 

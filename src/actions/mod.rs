@@ -59,8 +59,25 @@ pub struct Descriptor {
     /// One or two sentences: what it does and when it is right.
     pub about: &'static str,
     pub args: &'static [Arg],
+    /// The rights it takes, no more; `simctl grants` adds them up.
+    pub needs: &'static [Need],
     /// What is measured afterwards, in words.
     pub verify: &'static str,
+}
+
+/// A right an action takes on the server it acts on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Need {
+    /// Commands of Redis, as its ACL names them: `config|set`, `client|kill`.
+    Redis(&'static [&'static str]),
+    /// Reads and writes keys of any name.
+    RedisKeys,
+    /// Membership of a predefined role of PostgreSQL, like `pg_signal_backend`.
+    PgRole(&'static str),
+    /// What only an owner or a superuser of PostgreSQL may do, in words.
+    PgSuperuser(&'static str),
+    /// The engine or process the server runs in, in words.
+    Runtime(&'static str),
 }
 
 /// An argument of an action.

@@ -9,7 +9,7 @@ use super::args::{Given, wrong};
 use super::channel::{Call, Channel, Words, succeeded, within};
 use super::checks::{announced, bytes, costs, grouped, kept, measured, unmeasured};
 use super::redis::{Info, Redis};
-use super::{Action, ActionError, Arg, Descriptor, Report, Saved, failed};
+use super::{Action, ActionError, Arg, Descriptor, Need, Report, Saved, failed};
 use crate::domain::execution::{Check, Output};
 use crate::domain::proposal::{Args, Preview, Risk, Undo};
 use crate::domain::target::Engine;
@@ -34,6 +34,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         Arg { name: "name", about: "the setting, like maxmemory" },
         Arg { name: "value", about: "the value it had, as CONFIG GET told it" },
     ],
+    needs: &[Need::Redis(&["config|get", "config|set", "info"])],
     verify: "the setting reads back as the baseline, no key was evicted",
 };
 

@@ -13,7 +13,7 @@ use super::channel::{Call, Channel, Op, within};
 use super::checks::{announced, costs, explain, kept, measured, progress, unmeasured};
 use super::postgres::look;
 use super::unit::inspect;
-use super::{Action, ActionError, Descriptor, Report, Saved};
+use super::{Action, ActionError, Descriptor, Need, Report, Saved};
 use crate::domain::execution::{Check, Output};
 use crate::domain::proposal::{Args, Preview, Risk, Undo};
 use crate::domain::target::Engine;
@@ -39,6 +39,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     about: "Stops and starts the server; every session is cut and its open transaction rolled back. Right when \
             nothing smaller helps.",
     args: &[],
+    needs: &[Need::PgRole("pg_read_all_stats"), Need::Runtime("restart")],
     verify: "a new life of the same data accepts connections, with no error in its configuration files",
 };
 

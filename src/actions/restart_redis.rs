@@ -12,7 +12,7 @@ use super::checks::{
 };
 use super::redis::{Info, Redis};
 use super::unit::inspect;
-use super::{Action, ActionError, Descriptor, Report, Saved};
+use super::{Action, ActionError, Descriptor, Need, Report, Saved};
 use crate::domain::execution::{Check, Output};
 use crate::domain::proposal::{Args, Preview, Risk, Undo};
 use crate::domain::target::Engine;
@@ -42,6 +42,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     about: "Stops and starts the server and waits until it has loaded its data. Right when nothing smaller helps; \
             without persistence every key is lost.",
     args: &[],
+    needs: &[Need::Redis(&["config|get", "info"]), Need::Runtime("restart")],
     verify: "a new life of the server answers, its data is loaded, no key that was on disk is missing",
 };
 

@@ -9,7 +9,7 @@ use super::args::Given;
 use super::channel::{Call, Channel, Op};
 use super::checks::{announced, kept, measured, unmeasured};
 use super::unit::{inspect, place, word};
-use super::{Action, ActionError, Descriptor, Report, Saved};
+use super::{Action, ActionError, Descriptor, Need, Report, Saved};
 use crate::domain::execution::{Check, Output};
 use crate::domain::proposal::{Args, Preview, Risk, Undo};
 use crate::domain::unit::{UnitState, UnitStatus};
@@ -28,6 +28,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     title: "Start a stopped container",
     about: "Starts what the server runs in, with the data on its volumes. Right when it ended and the reason is gone.",
     args: &[],
+    needs: &[Need::Runtime("start")],
     verify: "the container runs, started after this action",
 };
 

@@ -12,7 +12,7 @@ use super::checks::{
 };
 use super::redis::{Info, Redis, link};
 use super::undo_file::{Writer, path_for, trouble};
-use super::{Action, ActionError, Arg, Descriptor, Report, Saved, copy};
+use super::{Action, ActionError, Arg, Descriptor, Need, Report, Saved, copy};
 use crate::domain::execution::{Check, Output};
 use crate::domain::proposal::{Args, Preview, Risk, Undo};
 use crate::domain::target::Engine;
@@ -44,6 +44,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         Arg { name: "prefix", about: "the beginning of the keys to remove, taken literally" },
         Arg { name: "max", about: "refuse when there are more keys than this (1,000,000)" },
     ],
+    needs: &[Need::Redis(&["scan", "unlink", "dump", "pttl", "restore", "info"]), Need::RedisKeys],
     verify: "no key under the prefix is left, no other key is missing, memory is below 85 % of its limit",
 };
 

@@ -9,7 +9,7 @@ use super::args::Given;
 use super::channel::{Call, Channel, Op};
 use super::checks::{announced, kept, measured, unmeasured};
 use super::unit::{inspect, place, word};
-use super::{Action, ActionError, Descriptor, Report, Saved};
+use super::{Action, ActionError, Descriptor, Need, Report, Saved};
 use crate::domain::execution::{Check, Output};
 use crate::domain::proposal::{Args, Preview, Risk, Undo};
 use crate::domain::unit::{UnitState, UnitStatus};
@@ -27,6 +27,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     title: "Let a paused container go on",
     about: "Unpauses what the server runs in; connections and memory are as they were. Right when it was paused.",
     args: &[],
+    needs: &[Need::Runtime("unpause")],
     verify: "the container runs, and it is the same life of it as before",
 };
 

@@ -52,7 +52,7 @@ fn draft(case: &Case<'_>, candidate: &Candidate, steps: Vec<ProposedStep>) -> Dr
         effect: narration::effect(candidate, &steps),
         steps,
         why: format!("{}.", narration::capital(&candidate.why)),
-        if_not: narration::if_not(case.incident.finding).into(),
+        if_not: case.incident.finding.about().if_not.into(),
         target_identity: case.identity.to_owned(),
     }
 }

@@ -1,7 +1,6 @@
 //! The agent's words: why it asks, what it concluded, what it chose and what it left.
 
 use crate::domain::diagnosis::{Diagnosis, Grade, JudgedCause};
-use crate::domain::finding::FindingKind;
 use crate::domain::ids::ActionId;
 use crate::domain::incident::Incident;
 use crate::domain::proposal::{Draft, ProposedStep, Undo};
@@ -10,31 +9,7 @@ use super::playbook::{Candidate, Remedies};
 
 /// Why the questions that follow are asked.
 pub(super) fn opening(incident: &Incident) -> String {
-    let why = match incident.finding {
-        FindingKind::WritesRefused => {
-            "A leak, a lowered limit, client buffers and a single huge key look the same to a client, so: \
-             memory, settings, clients and keys"
-        }
-        FindingKind::MemoryPressure => {
-            "A leak, a lowered limit, client buffers and a single huge key fill it alike, so: memory, \
-             settings, clients and keys, before writes are refused"
-        }
-        FindingKind::ClientsRefused => {
-            "Leaked sessions, open transactions, a queue behind a lock, slow queries and plain load take \
-             slots alike, so: what every session does, and since when"
-        }
-        FindingKind::ConnectionPressure => {
-            "Leaked sessions and a pool at work look the same by number, so: what every session does, and \
-             since when"
-        }
-        FindingKind::ServerDown | FindingKind::ServerHung => {
-            "A pause, a kill, a lack of memory and a cut network look the same from outside, so: the state \
-             of what it runs in, and what the runtime reported"
-        }
-        FindingKind::ProbeFailing => {
-            "The error is none of the known ones, so: what it runs in, and the server from inside"
-        }
-    };
+    let why = incident.finding.about().asks;
     let again = match incident.tried.len() {
         0 => String::new(),
         _ => format!(" {}", tried(incident)),
@@ -127,21 +102,6 @@ pub(super) fn effect(candidate: &Candidate, steps: &[ProposedStep]) -> String {
         return candidate.effect.into();
     }
     format!("{} ({})", candidate.effect, counted.join(", "))
-}
-
-/// What goes on if nobody approves.
-pub(super) fn if_not(finding: FindingKind) -> &'static str {
-    match finding {
-        FindingKind::ServerDown => "the server stays down",
-        FindingKind::ServerHung => "clients go on waiting for answers that do not come",
-        FindingKind::ClientsRefused => "new clients stay locked out until slots are freed",
-        FindingKind::WritesRefused => "every write stays refused until memory is freed",
-        FindingKind::ProbeFailing => "clients go on getting the error",
-        FindingKind::MemoryPressure => "writes are refused as soon as the memory is full",
-        FindingKind::ConnectionPressure => {
-            "the sessions keep their slots, and new clients are refused once the others are taken"
-        }
-    }
 }
 
 /// Why nothing is proposed, and what a person should look at.

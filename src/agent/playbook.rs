@@ -19,8 +19,18 @@ pub struct Row {
     pub cause: &'static str,
     /// Least destructive first.
     pub remedies: &'static [Remedy],
+    /// Tempting remedies that are never proposed for it (or only after the others), and what they would do.
+    pub wrong: &'static [Wrong],
     /// What a person should look at, when nothing (more) is proposed.
     pub advice: &'static str,
+}
+
+/// A remedy that looks right and is not.
+#[derive(Debug)]
+pub struct Wrong {
+    /// An action's name, or what people do by hand.
+    pub what: &'static str,
+    pub does: &'static str,
 }
 
 /// Actions that belong together.

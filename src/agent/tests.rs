@@ -80,6 +80,7 @@ const fn fake(
         title: id,
         about: "",
         args: &[],
+        needs: &[],
         verify: "the symptom is gone",
     };
     Fake { descriptor, refuses: None, changes, undo }

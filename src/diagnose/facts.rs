@@ -21,6 +21,9 @@ pub struct Facts {
     /// The target's settings when it was healthy.
     pub baseline: BTreeMap<String, String>,
     pub unit: Option<UnitState>,
+    /// The newest lines of the server's own log, oldest first.
+    #[serde(default)]
+    pub log: Option<Vec<String>>,
     pub redis: Option<RedisFacts>,
     pub postgres: Option<PostgresFacts>,
     pub evidence: Vec<Evidence>,
@@ -46,6 +49,9 @@ pub struct RedisFacts {
     /// Whether anything was ever saved to disk, and changes since.
     pub persists: bool,
     pub changes_since_save: u64,
+    /// The settings as they are now, by the names of the baseline; empty when they could not be read.
+    #[serde(default)]
+    pub settings: BTreeMap<String, String>,
 }
 
 /// One client of a Redis server, other than our own.
@@ -92,6 +98,9 @@ pub struct PostgresFacts {
     pub role_limits: Vec<(String, i32)>,
     /// (database, limit) where there is one.
     pub database_limits: Vec<(String, i32)>,
+    /// The settings as the application has them now, by the names of the baseline; `None` when it was not let in.
+    #[serde(default)]
+    pub settings: Option<BTreeMap<String, String>>,
 }
 
 /// One session of a PostgreSQL server.

@@ -34,6 +34,8 @@ pub(crate) fn facts(finding: FindingKind) -> Facts {
         source::CLIENT_VIEW,
         source::BASELINE,
         source::RUNTIME_EVENTS,
+        source::LOG,
+        source::PG_SETTINGS,
     ];
     let evidence = sources.iter().enumerate().map(|(at, source)| Evidence {
         id: format!("e{}", at + 1),
@@ -46,6 +48,7 @@ pub(crate) fn facts(finding: FindingKind) -> Facts {
         runtime_events: Vec::new(),
         baseline: [].into(),
         unit: None,
+        log: None,
         redis: None,
         postgres: None,
         evidence: evidence.collect(),

@@ -16,7 +16,7 @@ pub(super) const PAUSED: Judge = Judge {
     cause: "container-paused",
     title: "paused",
     about: "Somebody froze what the server runs in: connections open, nothing answers, nothing is lost.",
-    findings: &FindingKind::ALL,
+    findings: FindingKind::ALL,
     judge: paused,
 };
 
@@ -25,7 +25,7 @@ pub(super) const KILLED: Judge = Judge {
     title: "killed",
     about: "The server's process was ended with SIGKILL from outside: exit code 137 and no report of \
             missing memory.",
-    findings: &FindingKind::ALL,
+    findings: FindingKind::ALL,
     judge: killed,
 };
 
@@ -33,7 +33,7 @@ pub(super) const OUT_OF_MEMORY: Judge = Judge {
     cause: "cgroup-oom",
     title: "out of the container's memory",
     about: "The kernel ended the server because it used more memory than its container may have.",
-    findings: &FindingKind::ALL,
+    findings: FindingKind::ALL,
     judge: out_of_memory,
 };
 
@@ -41,7 +41,7 @@ pub(super) const EXITED: Judge = Judge {
     cause: "container-exited",
     title: "exited",
     about: "The server ended by itself or was stopped in order; its exit code and log say why.",
-    findings: &FindingKind::ALL,
+    findings: FindingKind::ALL,
     judge: exited,
 };
 

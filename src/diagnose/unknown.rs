@@ -9,7 +9,7 @@ use super::words;
 
 /// One sentence: nothing fits, what could not be observed, the next question.
 pub(super) fn summary(facts: &Facts) -> String {
-    let mut text = format!("no known cause fits {}", symptom(facts.finding));
+    let mut text = format!("no known cause fits {}", facts.finding.about().phrase);
     if let Some(error) = last_error(facts) {
         text = format!("{text} (a client got: {})", words::line(&error));
     }
@@ -18,19 +18,6 @@ pub(super) fn summary(facts: &Facts) -> String {
         text = format!("{text}; not observed: {}", unseen.join(", "));
     }
     format!("{text}; next: {}", next_question(facts))
-}
-
-/// The symptom as a phrase.
-pub(crate) fn symptom(finding: FindingKind) -> &'static str {
-    match finding {
-        FindingKind::ServerDown => "a server that is down",
-        FindingKind::ServerHung => "a server that does not answer",
-        FindingKind::ClientsRefused => "refused clients",
-        FindingKind::WritesRefused => "refused writes",
-        FindingKind::ProbeFailing => "a failing probe",
-        FindingKind::MemoryPressure => "memory that is nearly full",
-        FindingKind::ConnectionPressure => "connection slots that are nearly used up",
-    }
 }
 
 fn last_error(facts: &Facts) -> Option<String> {
@@ -75,13 +62,6 @@ fn next_question(facts: &Facts) -> &'static str {
         (FindingKind::ServerHung, Some(UnitStatus::Running)) => {
             "whether a client inside gets an answer; if not, whether its first process is stopped"
         }
-        (FindingKind::ServerDown | FindingKind::ServerHung, _) => {
-            "whether the process runs, and its log"
-        }
-        (FindingKind::ClientsRefused, _) => "the server's log at the moment of a refusal",
-        (FindingKind::WritesRefused, _) => "the words of the refusal and the server's log",
-        (FindingKind::ProbeFailing, _) => "the words of the error and the server's log",
-        (FindingKind::MemoryPressure, _) => "what the memory is used for (MEMORY STATS)",
-        (FindingKind::ConnectionPressure, _) => "who holds the sessions and what they do",
+        (finding, _) => finding.about().next_question,
     }
 }

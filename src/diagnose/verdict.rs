@@ -17,6 +17,8 @@ pub mod source {
     pub const CLIENT_VIEW: &str = "client's view";
     pub const BASELINE: &str = "baseline";
     pub const RUNTIME_EVENTS: &str = "runtime events";
+    pub const LOG: &str = "server log";
+    pub const PG_SETTINGS: &str = "psql -U";
 }
 
 /// A judgement about one cause, before it is graded.

@@ -3,6 +3,10 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+mod about;
+
+pub use about::About;
+
 /// How bad a symptom is for the people behind the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -57,7 +61,8 @@ pub enum Family {
 }
 
 impl FindingKind {
-    pub const ALL: [Self; 7] = [
+    /// Every kind, in the order in which `detect` judges them.
+    pub const ALL: &'static [Self] = &[
         Self::ServerDown,
         Self::ServerHung,
         Self::ClientsRefused,
@@ -69,50 +74,22 @@ impl FindingKind {
 
     /// The word people read and the store keeps.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::ServerDown => "server-down",
-            Self::ServerHung => "server-hung",
-            Self::ClientsRefused => "clients-refused",
-            Self::WritesRefused => "writes-refused",
-            Self::ProbeFailing => "probe-failing",
-            Self::MemoryPressure => "memory-pressure",
-            Self::ConnectionPressure => "connection-pressure",
-        }
+        self.about().word
     }
 
     /// Which symptoms are stages of the same problem.
     pub fn family(self) -> Family {
-        match self {
-            Self::ServerDown | Self::ServerHung => Family::Availability,
-            Self::ClientsRefused | Self::ConnectionPressure => Family::Connections,
-            Self::WritesRefused | Self::MemoryPressure => Family::Memory,
-            Self::ProbeFailing => Family::Other,
-        }
+        self.about().family
     }
 
     /// Within a family, the later stage of the problem.
     pub fn is_stronger_than(self, other: Self) -> bool {
-        self.family() == other.family() && self.stage() > other.stage()
-    }
-
-    fn stage(self) -> u8 {
-        match self {
-            Self::MemoryPressure | Self::ConnectionPressure | Self::ProbeFailing => 0,
-            Self::WritesRefused | Self::ClientsRefused | Self::ServerHung => 1,
-            Self::ServerDown => 2,
-        }
+        self.family() == other.family() && self.about().stage > other.about().stage
     }
 
     /// Whether a client feels it right now, as opposed to soon.
     pub fn hurts_clients(self) -> bool {
-        match self {
-            Self::MemoryPressure | Self::ConnectionPressure => false,
-            Self::ServerDown
-            | Self::ServerHung
-            | Self::ClientsRefused
-            | Self::WritesRefused
-            | Self::ProbeFailing => true,
-        }
+        self.about().hurts_clients
     }
 }
 
@@ -154,7 +131,7 @@ mod tests {
         assert!(!WritesRefused.is_stronger_than(ConnectionPressure));
         for a in FindingKind::ALL {
             for b in FindingKind::ALL {
-                assert!(!(a.is_stronger_than(b) && b.is_stronger_than(a)), "{a:?} {b:?}");
+                assert!(!(a.is_stronger_than(*b) && b.is_stronger_than(*a)), "{a:?} {b:?}");
             }
         }
     }

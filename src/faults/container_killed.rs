@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::standing::{self, Contact};
-use super::{Class, Descriptor, Fault, FaultError, Grip, Params, Progress, Saved};
+use super::{ANYWHERE, Class, Descriptor, Fault, FaultError, Grip, Params, Progress, Saved, Tier};
 use crate::domain::finding::FindingKind;
 use crate::domain::proposal::Risk;
 use crate::ports::runtime::{Operation, UnitStatus};
@@ -16,12 +16,15 @@ pub(super) struct ContainerKilled;
 static DESCRIPTOR: Descriptor = Descriptor {
     id: "container-killed",
     aliases: &[],
+    tier: Tier::First,
+    runtimes: ANYWHERE,
     engine: None,
     class: Class::Persists,
     title: "Container killed",
     about: "Kills what the server runs in with SIGKILL. Clients are cut off; what was only in memory is lost.",
     finding: FindingKind::ServerDown,
     cause: "container-killed",
+    fixed_by: &["start_container"],
     params: &[],
     risk: Risk::High,
     untouched: &["what is on disk"],

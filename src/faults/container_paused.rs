@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::standing::{self, Contact};
-use super::{Class, Descriptor, Fault, FaultError, Grip, Params, Progress, Saved};
+use super::{ANYWHERE, Class, Descriptor, Fault, FaultError, Grip, Params, Progress, Saved, Tier};
 use crate::domain::finding::FindingKind;
 use crate::domain::proposal::Risk;
 use crate::ports::runtime::{Operation, UnitStatus};
@@ -18,12 +18,15 @@ const SILENCE: Duration = Duration::from_millis(500);
 static DESCRIPTOR: Descriptor = Descriptor {
     id: "container-paused",
     aliases: &[],
+    tier: Tier::First,
+    runtimes: ANYWHERE,
     engine: None,
     class: Class::Persists,
     title: "Container paused",
     about: "Freezes what the server runs in. Connecting still succeeds; nothing answers. Memory is kept.",
     finding: FindingKind::ServerHung,
     cause: "container-paused",
+    fixed_by: &["unpause_container"],
     params: &[],
     risk: Risk::Medium,
     untouched: &["data and memory", "connections that are open"],

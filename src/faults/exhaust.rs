@@ -8,7 +8,8 @@ use serde_json::json;
 use super::marks::{saved as entry, text};
 use super::reach::Closed;
 use super::{
-    Class, Descriptor, Fault, FaultError, Grip, Params, Progress, Saved, reach, sessions, words,
+    ANYWHERE, Class, Descriptor, Fault, FaultError, Grip, Params, Progress, Saved, Tier, reach,
+    sessions, words,
 };
 use crate::domain::finding::FindingKind;
 use crate::domain::proposal::Risk;
@@ -22,6 +23,8 @@ const MOST_CONNECTIONS: u64 = 100;
 static DESCRIPTOR: Descriptor = Descriptor {
     id: "exhaust",
     aliases: &[],
+    tier: Tier::First,
+    runtimes: ANYWHERE,
     engine: Some(Engine::Postgres),
     class: Class::Held,
     title: "No connection slot left",
@@ -29,6 +32,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
             them idle. A slot that becomes free is not taken again.",
     finding: FindingKind::ClientsRefused,
     cause: "idle-leak",
+    fixed_by: &["kill_idle_connections"],
     params: &[],
     risk: Risk::Medium,
     untouched: &["data", "sessions of others"],

@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::marks::{saved as entry, text};
 use super::{
-    Class, Descriptor, Fault, FaultError, Grip, Param, Params, Progress, Saved, reach, sessions,
-    words,
+    ANYWHERE, Class, Descriptor, Fault, FaultError, Grip, Param, Params, Progress, Saved, Tier,
+    reach, sessions, words,
 };
 use crate::domain::finding::FindingKind;
 use crate::domain::proposal::Risk;
@@ -22,6 +22,8 @@ const CONNECTIONS: &str = "connections";
 static DESCRIPTOR: Descriptor = Descriptor {
     id: "idle-leak",
     aliases: &["postgres-connections"],
+    tier: Tier::First,
+    runtimes: ANYWHERE,
     engine: Some(Engine::Postgres),
     class: Class::Held,
     title: "Idle connections pile up",
@@ -29,6 +31,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
             slots are gone.",
     finding: FindingKind::ConnectionPressure,
     cause: "idle-leak",
+    fixed_by: &["kill_idle_connections"],
     params: &[Param {
         name: CONNECTIONS,
         about: "how many connections to leave open",

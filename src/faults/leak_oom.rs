@@ -8,7 +8,10 @@ use serde_json::json;
 
 use super::keys::{self, Fullness, VALUE_BYTES, grouped, megabytes};
 use super::marks::{saved as entry, text};
-use super::{Class, Descriptor, Fault, FaultError, Grip, Params, Progress, Saved, reach, words};
+use super::{
+    ANYWHERE, Class, Descriptor, Fault, FaultError, Grip, Params, Progress, Saved, Tier, reach,
+    words,
+};
 use crate::domain::finding::FindingKind;
 use crate::domain::proposal::Risk;
 use crate::domain::target::Engine;
@@ -29,6 +32,8 @@ const OTHER_BYTES: usize = 40;
 static DESCRIPTOR: Descriptor = Descriptor {
     id: "leak-oom",
     aliases: &["redis-memory"],
+    tier: Tier::First,
+    runtimes: ANYWHERE,
     engine: Some(Engine::Redis),
     class: Class::Restores,
     title: "Key leak until Redis is full",
@@ -36,6 +41,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
             trying. Reads still work; every write is refused.",
     finding: FindingKind::WritesRefused,
     cause: "leak-oom",
+    fixed_by: &["kill_redis_clients", "unlink_keys"],
     params: &[],
     risk: Risk::Medium,
     untouched: &["keys outside its own prefix", "settings"],

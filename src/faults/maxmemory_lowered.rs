@@ -9,7 +9,8 @@ use serde_json::json;
 use super::keys::{self, Fullness, grouped, megabytes};
 use super::marks::{number, saved as entry, text};
 use super::{
-    Class, Descriptor, Fault, FaultError, Grip, Param, Params, Progress, Saved, reach, words,
+    ANYWHERE, Class, Descriptor, Fault, FaultError, Grip, Param, Params, Progress, Saved, Tier,
+    reach, words,
 };
 use crate::domain::finding::FindingKind;
 use crate::domain::proposal::Risk;
@@ -31,6 +32,8 @@ const KEYS: &str = "keys";
 static DESCRIPTOR: Descriptor = Descriptor {
     id: "maxmemory-lowered",
     aliases: &[],
+    tier: Tier::First,
+    runtimes: ANYWHERE,
     engine: Some(Engine::Redis),
     class: Class::Setting,
     title: "maxmemory set too low",
@@ -38,6 +41,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
             nothing grows.",
     finding: FindingKind::WritesRefused,
     cause: "maxmemory-lowered",
+    fixed_by: &["reset_redis_setting"],
     params: &[Param {
         name: MEGABYTES,
         about: "the limit to set, in megabytes",

@@ -12,6 +12,7 @@ use crate::domain::finding::FindingKind;
 use crate::domain::ids::InjectionId;
 use crate::domain::proposal::Risk;
 use crate::domain::target::Engine;
+use crate::ports::runtime::RuntimeKind;
 use crate::targets::Server;
 
 pub mod spec;
@@ -49,6 +50,21 @@ pub const ALL: &[&dyn Fault] = &[
     &container_killed::ContainerKilled,
 ];
 
+/// Both runtimes a lab can be in.
+pub const ANYWHERE: &[RuntimeKind] = &[RuntimeKind::Docker, RuntimeKind::Process];
+/// What needs a container: its limits, its network, its volumes.
+pub const IN_CONTAINERS: &[RuntimeKind] = &[RuntimeKind::Docker];
+
+/// How common a fault is in practice, and how dangerous to play with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tier {
+    First,
+    Practical,
+    /// Dangerous, or depends on the environment: only by name.
+    Dangerous,
+}
+
 /// How a fault ends when nobody undoes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Class {
@@ -70,6 +86,9 @@ pub struct Descriptor {
     pub id: &'static str,
     /// Other names accepted: the trigger names of the old simulator.
     pub aliases: &'static [&'static str],
+    pub tier: Tier,
+    /// Where it can be done; capabilities beyond that are the business of [`Fault::available`].
+    pub runtimes: &'static [RuntimeKind],
     /// `None`: any lab target.
     pub engine: Option<Engine>,
     pub class: Class,
@@ -78,6 +97,8 @@ pub struct Descriptor {
     /// The finding it leads to, and the cause the diagnosis should name.
     pub finding: FindingKind,
     pub cause: &'static str,
+    /// The actions that end it, in order; none: the agent hands over to a person with advice.
+    pub fixed_by: &'static [&'static str],
     pub params: &'static [Param],
     /// Low: clients notice nothing yet. Medium: they are refused or hang until it is undone. High: what is only
     /// in memory is lost.
@@ -157,6 +178,11 @@ pub type Progress<'a> = &'a (dyn Fn(String) + Send + Sync);
 #[async_trait]
 pub trait Fault: Send + Sync {
     fn descriptor(&self) -> &'static Descriptor;
+
+    /// Why this server cannot be broken this way, if so: what it runs in, or what it lacks. Changes nothing.
+    async fn available(&self, server: &Server) -> Result<(), String> {
+        standing::runs_in(server, self.descriptor().runtimes)
+    }
 
     /// The exact calls, for a dry run; in general words where the server is not at hand.
     fn calls(&self, server: Option<&Server>, params: &Params) -> Vec<String>;

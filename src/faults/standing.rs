@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::FaultError;
-use crate::ports::runtime::{Operation, RuntimeError, UnitState, UnitStatus};
+use crate::ports::runtime::{Operation, RuntimeError, RuntimeKind, UnitState, UnitStatus};
 use crate::targets::{Link, Place, Server};
 
 /// The command a fault gives to the runtime; in general words where the server is not at hand.
@@ -45,6 +45,20 @@ pub(super) async fn contact(server: &Server, limit: Duration) -> Contact {
         Ok(Ok(_)) => Contact::Answers,
         Ok(Err(error)) => Contact::Refused(error.to_string()),
     }
+}
+
+/// Why what the server runs in is none of these, if so.
+pub(super) fn runs_in(server: &Server, runtimes: &[RuntimeKind]) -> Result<(), String> {
+    let name = &server.target.id;
+    let Some(place) = &server.place else {
+        return Err(format!("simctl does not know what {name} runs in"));
+    };
+    let kind = place.runtime.kind();
+    if runtimes.contains(&kind) {
+        return Ok(());
+    }
+    let wanted: Vec<&str> = runtimes.iter().map(|kind| kind.as_str()).collect();
+    Err(format!("{name} runs as {}; this needs {}", kind.as_str(), wanted.join(" or ")))
 }
 
 /// What the server runs in.

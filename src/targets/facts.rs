@@ -18,6 +18,8 @@ use crate::domain::words;
 const WHOLE: Duration = Duration::from_secs(3);
 /// The runtime answers at once or not at all.
 const INSPECT: Duration = Duration::from_secs(1);
+/// So much of the log is looked at.
+const LOG_LINES: usize = 60;
 
 impl Server {
     /// Observes what a judgement about `finding` needs. Each question and its answer is reported as it happens.
@@ -32,6 +34,10 @@ impl Server {
         }
         let unit = match &self.place {
             Some(place) => inspect(place, &mut notebook).await,
+            None => None,
+        };
+        let log = match &self.place {
+            Some(place) => log_tail(place, &mut notebook).await,
             None => None,
         };
         let (mut redis, mut postgres) = (None, None);
@@ -51,6 +57,7 @@ impl Server {
             runtime_events: known.runtime_events.clone(),
             baseline: known.baseline.clone(),
             unit,
+            log,
             redis,
             postgres,
             evidence: notebook.into_evidence(),
@@ -99,6 +106,26 @@ async fn inspect(place: &Place, notebook: &mut Notebook<'_>) -> Option<UnitState
             .map_err(|error| dial::failed("RUNTIME", chain(&error)))
     };
     notebook.ask(&question, INSPECT, look, unit_words).await
+}
+
+/// The server's own last words.
+async fn log_tail(place: &Place, notebook: &mut Notebook<'_>) -> Option<Vec<String>> {
+    let question = format!("{} of {}", source::LOG, place.unit.name);
+    let read = async {
+        let lines = place.runtime.logs(&place.unit, LOG_LINES).await;
+        lines.map_err(|error| dial::failed("RUNTIME", chain(&error)))
+    };
+    notebook.ask(&question, INSPECT, read, |lines| log_words(lines)).await
+}
+
+fn log_words(lines: &[String]) -> String {
+    match lines {
+        [] => "it is empty".to_owned(),
+        _ => {
+            let newest = lines.iter().skip(lines.len().saturating_sub(3)).map(|line| line.trim());
+            format!("its newest lines: {}", newest.collect::<Vec<_>>().join(" / "))
+        }
+    }
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

@@ -1,7 +1,7 @@
 //! The rows of the playbook. A cause without remedies gets advice in words, and nothing runs.
 
 use super::arguments::{healthy_maxmemory, leaking_prefix, leaking_sessions, none, writer_ids};
-use super::{Remedy, Row, Use};
+use super::{Remedy, Row, Use, Wrong};
 
 const KILL_WRITER: Use = Use { action: "kill_redis_clients", args: writer_ids };
 const UNLINK_PREFIX: Use = Use { action: "unlink_keys", args: leaking_prefix };
@@ -35,6 +35,13 @@ pub const ROWS: &[Row] = &[
                 effect: "writes work again; every key is gone",
             },
         ],
+        wrong: &[
+            Wrong { what: "clear_redis_cache", does: "loses every key, not only the leaked ones" },
+            Wrong {
+                what: "restart_redis",
+                does: "without persistence loses every key, and the writer fills it again",
+            },
+        ],
         advice: "the program that writes these keys: give them a TTL or a bound, or it fills the memory \
                  again",
     },
@@ -46,32 +53,65 @@ pub const ROWS: &[Row] = &[
             why: "Restoring the limit of the healthy server cures it and touches no key",
             effect: "writes work again; no key is lost",
         }],
+        wrong: &[
+            Wrong { what: "clear_redis_cache", does: "loses every key although nothing grows" },
+            Wrong {
+                what: "maxmemory-policy allkeys-lru",
+                does: "evicts data that fits under the old limit",
+            },
+        ],
         advice: "who lowered maxmemory, and the configuration file it should be in",
     },
     Row {
         cause: "big-key",
         remedies: &[],
+        wrong: &[
+            Wrong { what: "clear_redis_cache", does: "loses every key to be rid of one" },
+            Wrong {
+                what: "DEL",
+                does: "blocks the server while it frees the key; UNLINK does not",
+            },
+        ],
         advice: "the biggest keys (redis-cli --bigkeys) and the program that fills them",
     },
     Row {
         cause: "list-backlog",
         remedies: &[],
+        wrong: &[Wrong {
+            what: "clear_redis_cache",
+            does: "loses the work that waits in the list",
+        }],
         advice: "the consumers of the list: start or speed them up; its items are work not yet done",
     },
     Row {
         cause: "output-buffers",
         remedies: &[],
+        wrong: &[
+            Wrong {
+                what: "clear_redis_cache",
+                does: "frees nothing: the memory is in client buffers",
+            },
+            Wrong { what: "raising maxmemory", does: "the buffers go on growing" },
+        ],
         advice: "the clients with the largest omem (redis-cli CLIENT LIST), and \
                  client-output-buffer-limit",
     },
     Row {
         cause: "query-buffers",
         remedies: &[],
+        wrong: &[Wrong {
+            what: "clear_redis_cache",
+            does: "frees nothing: the memory is in client buffers",
+        }],
         advice: "the clients with the largest qbuf (redis-cli CLIENT LIST), and maxmemory-clients",
     },
     Row {
         cause: "limit-below-overhead",
         remedies: &[],
+        wrong: &[Wrong {
+            what: "clear_redis_cache",
+            does: "an empty server refuses writes just the same",
+        }],
         advice: "maxmemory, which is too small for this server even when it is empty",
     },
     Row {
@@ -91,36 +131,64 @@ pub const ROWS: &[Row] = &[
                 effect: "every session is cut, every slot is free",
             },
         ],
+        wrong: &[
+            Wrong { what: "restart_postgres", does: "cuts everybody, and the program leaks again" },
+            Wrong {
+                what: "raising max_connections",
+                does: "needs a restart and only moves the end",
+            },
+        ],
         advice: "the program that opens these connections: let it close them or use a pool, or set a limit \
                  on its role",
     },
     Row {
         cause: "idle-in-transaction",
         remedies: &[],
+        wrong: &[Wrong {
+            what: "kill_idle_connections",
+            does: "ends none of them: an open transaction is not idle",
+        }],
         advice: "the program that leaves transactions open; ending such a session (pg_terminate_backend) \
                  rolls its work back",
     },
     Row {
         cause: "lock-pile",
         remedies: &[],
+        wrong: &[
+            Wrong { what: "kill_idle_connections", does: "frees one slot for a moment" },
+            Wrong { what: "ending the waiting sessions", does: "the table stays locked" },
+        ],
         advice: "the session at the head of the queue: ending it frees all the others, ending waiting ones \
                  frees nobody",
     },
     Row {
         cause: "slow-pile",
         remedies: &[],
+        wrong: &[Wrong { what: "kill_idle_connections", does: "ends nobody who is active" }],
         advice: "the slow queries (pg_stat_activity, pg_stat_statements): cancelling them gives relief, an \
                  index or a timeout lasts",
     },
     Row {
         cause: "role-limit",
         remedies: &[],
+        wrong: &[
+            Wrong {
+                what: "kill_idle_connections",
+                does: "frees a slot for a moment, the limit stays",
+            },
+            Wrong { what: "restart_postgres", does: "the limit survives it" },
+            Wrong {
+                what: "raising max_connections",
+                does: "the limit is the role's, not the server's",
+            },
+        ],
         advice: "the limit in pg_roles.rolconnlimit or pg_database.datconnlimit; ending sessions or a \
                  restart does not change it",
     },
     Row {
         cause: "plain-load",
         remedies: &[],
+        wrong: &[Wrong { what: "kill_idle_connections", does: "only moves the load" }],
         advice: "the number of clients against the number of slots: a pooler or a larger max_connections; \
                  ending sessions only moves the load",
     },
@@ -133,6 +201,10 @@ pub const ROWS: &[Row] = &[
                   memory",
             effect: "the server answers again at once",
         }],
+        wrong: &[
+            Wrong { what: "restart_redis", does: "loses what is only in memory" },
+            Wrong { what: "restart_postgres", does: "cuts sessions that would have gone on" },
+        ],
         advice: "who paused it",
     },
     Row {
@@ -143,6 +215,7 @@ pub const ROWS: &[Row] = &[
             why: "It is not running, so starting it takes nothing from anybody",
             effect: "the server comes back with what it had on disk",
         }],
+        wrong: &[Wrong { what: "pg_resetwal", does: "throws away what recovery would bring back" }],
         advice: "who killed it, and its log",
     },
     Row {
@@ -153,6 +226,7 @@ pub const ROWS: &[Row] = &[
             why: "It is not running, so starting it takes nothing from anybody",
             effect: "the server comes back with what it had on disk",
         }],
+        wrong: &[],
         advice: "its log: it says why the server ended",
     },
     Row {
@@ -164,6 +238,7 @@ pub const ROWS: &[Row] = &[
                   the memory it ran out of, so it can end again the same way",
             effect: "the server comes back with what it had on disk",
         }],
+        wrong: &[],
         advice: "its memory limit against what the server may use (maxmemory; shared_buffers and work_mem)",
     },
 ];

@@ -23,10 +23,10 @@ impl PostgresLink {
         let session = self.enter(notebook).await?;
         let sessions = self.sessions(&session, notebook).await;
         let limits = self.limits(&session, notebook).await;
-        self.settings_now(baseline, notebook).await;
+        let settings = self.settings_now(baseline, notebook).await;
         session.close().await;
         let (sessions, limits) = (sessions?, limits?);
-        Some(PostgresFacts { sessions, ..limits })
+        Some(PostgresFacts { sessions, settings, ..limits })
     }
 
     /// When the postmaster started: new with every start.
@@ -100,7 +100,11 @@ impl PostgresLink {
     }
 
     /// The settings as the application has them, when it is let in at all.
-    async fn settings_now(&self, baseline: &BTreeMap<String, String>, notebook: &mut Notebook<'_>) {
+    async fn settings_now(
+        &self,
+        baseline: &BTreeMap<String, String>,
+        notebook: &mut Notebook<'_>,
+    ) -> Option<BTreeMap<String, String>> {
         let limit = Limit::of(self.deadline);
         let trust = Trust::default();
         let asked = async {
@@ -111,7 +115,7 @@ impl PostgresLink {
         };
         let differences = |now: &BTreeMap<_, _>| changes(baseline, now);
         let question = format!("psql -U {} -c \"SELECT … FROM pg_settings\"", self.app.user);
-        notebook.ask(&question, self.deadline, asked, differences).await;
+        notebook.ask(&question, self.deadline, asked, differences).await
     }
 }
 

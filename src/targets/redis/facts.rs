@@ -55,6 +55,7 @@ impl RedisLink {
             persists: set("save").is_some_and(|save| !save.is_empty())
                 || set("appendonly") == Some("yes"),
             changes_since_save: whole("rdb_changes_since_last_save"),
+            settings: settings.clone(),
         })
     }
 

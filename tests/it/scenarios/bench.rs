@@ -223,6 +223,7 @@ impl Bench {
                 memory_limit: None,
                 image: None,
             }),
+            log: None,
             redis: (runs && is_redis).then(|| self.redis_facts()),
             postgres: (runs && !is_redis).then(|| self.postgres_facts()),
             evidence: evidence(),
@@ -249,6 +250,7 @@ impl Bench {
         let mut prefixes = vec![share("cart:", self.leaked), share("user:", self.keys)];
         prefixes.retain(|share| share.keys > 0);
         RedisFacts {
+            settings: Default::default(),
             run_id: "run".into(),
             maxmemory: self.limit,
             policy: "noeviction".into(),
@@ -283,6 +285,7 @@ impl Bench {
         let idle = (0..self.idle).map(|n| session(100 + n, "idle", idle_for, "orders"));
         let busy = (0..self.busy).map(|n| session(200 + n, "active", 0.02, "web"));
         PostgresFacts {
+            settings: None,
             started_at: Some(self.started_at),
             max_connections: 20,
             reserved: 3,

@@ -1,0 +1,101 @@
+//! What is known of each kind of symptom: one entry a kind, for engine, agent and people alike.
+
+use super::{Family, FindingKind};
+
+/// A kind of symptom.
+#[derive(Debug)]
+pub struct About {
+    /// The word people read and the store keeps; the kind's own name in kebab case.
+    pub word: &'static str,
+    pub family: Family,
+    /// Within the family: a later stage of the same problem has a higher one.
+    pub stage: u8,
+    /// Whether clients feel it now, as opposed to soon.
+    pub hurts_clients: bool,
+    /// The symptom as a phrase.
+    pub phrase: &'static str,
+    /// What goes on if nobody does anything.
+    pub if_not: &'static str,
+    /// Which causes look alike behind it, and so what is asked first.
+    pub asks: &'static str,
+    /// The cheapest next question when no known cause fits.
+    pub next_question: &'static str,
+}
+
+impl FindingKind {
+    /// What is known of it.
+    pub fn about(self) -> &'static About {
+        match self {
+            Self::ServerDown => &About {
+                word: "server-down",
+                family: Family::Availability,
+                stage: 2,
+                hurts_clients: true,
+                phrase: "a server that is down",
+                if_not: "the server stays down",
+                asks: "A pause, a kill, a lack of memory and a cut network look the same from outside, so: the state of what it runs in, and what the runtime reported",
+                next_question: "whether the process runs, and its log",
+            },
+            Self::ServerHung => &About {
+                word: "server-hung",
+                family: Family::Availability,
+                stage: 1,
+                hurts_clients: true,
+                phrase: "a server that does not answer",
+                if_not: "clients go on waiting for answers that do not come",
+                asks: "A pause, a kill, a lack of memory and a cut network look the same from outside, so: the state of what it runs in, and what the runtime reported",
+                next_question: "whether the process runs, and its log",
+            },
+            Self::ClientsRefused => &About {
+                word: "clients-refused",
+                family: Family::Connections,
+                stage: 1,
+                hurts_clients: true,
+                phrase: "refused clients",
+                if_not: "new clients stay locked out until slots are freed",
+                asks: "Leaked sessions, open transactions, a queue behind a lock, slow queries and plain load take slots alike, so: what every session does, and since when",
+                next_question: "the server's log at the moment of a refusal",
+            },
+            Self::WritesRefused => &About {
+                word: "writes-refused",
+                family: Family::Memory,
+                stage: 1,
+                hurts_clients: true,
+                phrase: "refused writes",
+                if_not: "every write stays refused until memory is freed",
+                asks: "A leak, a lowered limit, client buffers and a single huge key look the same to a client, so: memory, settings, clients and keys",
+                next_question: "the words of the refusal and the server's log",
+            },
+            Self::ProbeFailing => &About {
+                word: "probe-failing",
+                family: Family::Other,
+                stage: 0,
+                hurts_clients: true,
+                phrase: "a failing probe",
+                if_not: "clients go on getting the error",
+                asks: "The error is none of the known ones, so: what it runs in, and the server from inside",
+                next_question: "the words of the error and the server's log",
+            },
+            Self::MemoryPressure => &About {
+                word: "memory-pressure",
+                family: Family::Memory,
+                stage: 0,
+                hurts_clients: false,
+                phrase: "memory that is nearly full",
+                if_not: "writes are refused as soon as the memory is full",
+                asks: "A leak, a lowered limit, client buffers and a single huge key fill it alike, so: memory, settings, clients and keys, before writes are refused",
+                next_question: "what the memory is used for (MEMORY STATS)",
+            },
+            Self::ConnectionPressure => &About {
+                word: "connection-pressure",
+                family: Family::Connections,
+                stage: 0,
+                hurts_clients: false,
+                phrase: "connection slots that are nearly used up",
+                if_not: "the sessions keep their slots, and new clients are refused once the others are taken",
+                asks: "Leaked sessions and a pool at work look the same by number, so: what every session does, and since when",
+                next_question: "who holds the sessions and what they do",
+            },
+        }
+    }
+}
