@@ -44,6 +44,7 @@ fn redis_link() -> Option<RedisLink> {
         password: None,
         tls: None,
         deadline: Duration::from_secs(1),
+        kept: Default::default(),
     })
 }
 

@@ -1,5 +1,6 @@
 //! How a command of an action reaches the server: run inside the container where there is one, over a direct
-//! connection where there is none. Both leave the same [`Output`] behind, with an exit code that tells the truth.
+//! connection where there is none, over the kept connection where a Redis turns new clients away. All leave the same
+//! [`Output`] behind, with an exit code that tells the truth.
 
 use std::time::Duration;
 
@@ -54,10 +55,9 @@ impl<'a> Channel<'a> {
     /// What will run, as a person would type it.
     pub(super) fn spell(&self, call: &Call) -> String {
         match (call, &self.server.place, &self.server.link) {
-            (Call::Redis(commands), Some(place), Link::Redis(link)) => {
-                redis::spell_exec(place, link, commands)
+            (Call::Redis(commands), place, Link::Redis(link)) => {
+                redis::spell(place.as_ref(), link, commands)
             }
-            (Call::Redis(commands), _, Link::Redis(link)) => redis::spell_direct(link, commands),
             (Call::Sql { sql, vars }, Some(place), _) => {
                 sql::spell_exec(place, self.action, sql, vars)
             }
@@ -80,11 +80,8 @@ impl<'a> Channel<'a> {
         deadline: Duration,
     ) -> Result<Output, ActionError> {
         match (call, &self.server.place, &self.server.link) {
-            (Call::Redis(commands), Some(place), Link::Redis(link)) => {
-                redis::exec(place, link, commands, deadline).await
-            }
-            (Call::Redis(commands), None, Link::Redis(link)) => {
-                redis::direct(link, self.action, commands, deadline).await
+            (Call::Redis(commands), place, Link::Redis(link)) => {
+                redis::perform(place.as_ref(), link, self.action, commands, deadline).await
             }
             (Call::Sql { sql, vars }, Some(place), _) => {
                 sql::exec(place, self.action, sql, vars, deadline).await

@@ -1,5 +1,5 @@
 //! Reading a Redis server for previews and proofs, over a direct connection: a hundred times cheaper than redis-cli
-//! in the container, and safe for any byte.
+//! in the container, and safe for any byte. Where new clients are turned away it reads over the kept connection.
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use redis::aio::MultiplexedConnection;
 
 use super::{ActionError, failed};
 use crate::diagnose::facts::RedisClient;
-use crate::targets::redis::RedisLink;
+use crate::targets::redis::{Entered, RedisLink};
 use crate::targets::{Link, Server};
 
 /// A single answer may take this long: a full server is slow, not gone.
@@ -23,6 +23,8 @@ const WEIGHED: usize = 500;
 pub(super) struct Redis {
     pub(super) connection: MultiplexedConnection,
     name: String,
+    /// What the connection is a part of; it may close when this goes.
+    _entered: Entered,
 }
 
 /// The fields of INFO.
@@ -48,10 +50,11 @@ pub(super) fn link(server: &Server) -> Result<&RedisLink, ActionError> {
 impl Redis {
     pub(super) async fn open(server: &Server, action: &'static str) -> Result<Self, ActionError> {
         let link = link(server)?;
-        let mut connection =
-            link.connect(action).await.map_err(|e| failed(format!("look at {}", link.name), e))?;
+        let entered =
+            link.enter(action).await.map_err(|e| failed(format!("look at {}", link.name), e))?;
+        let mut connection = entered.connection.clone();
         connection.set_response_timeout(ANSWER_DEADLINE);
-        Ok(Self { connection, name: link.name.clone() })
+        Ok(Self { connection, name: link.name.clone(), _entered: entered })
     }
 
     /// Asks one command; `words` also names it in errors.

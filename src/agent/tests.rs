@@ -155,6 +155,7 @@ fn server(engine: Engine) -> Server {
             password: None,
             tls: None,
             deadline: Duration::from_secs(1),
+            kept: Default::default(),
         }),
         place: None,
     }

@@ -147,6 +147,7 @@ impl From<LinkSpec> for Link {
                     password,
                     tls: None,
                     deadline,
+                    kept: Default::default(),
                 })
             }
             LinkSpec::Postgres { name, host, port, app, monitor, fixer, deadline } => {

@@ -69,6 +69,7 @@ fn link(part: Part, name: &str, ports: Ports) -> Option<(Engine, Link)> {
                 password: None,
                 tls: None,
                 deadline: Periods::of(Engine::Redis).deadline,
+                kept: Default::default(),
             };
             Some((Engine::Redis, Link::Redis(link)))
         }

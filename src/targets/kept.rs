@@ -57,6 +57,11 @@ impl<C: Ends> Kept<C> {
         }
     }
 
+    /// The connection, if there is one; it stays open for as long as it is held.
+    pub(super) async fn present(&self) -> Option<Arc<C>> {
+        self.slot.lock().await.clone()
+    }
+
     /// Returns when the kept connection is closed by the other side; never, while there is none.
     pub(super) async fn closed(&self) {
         let mut current = self.over.subscribe();

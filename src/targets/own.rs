@@ -52,6 +52,7 @@ fn redis(config: &TargetConfig) -> RedisLink {
         password: config.password.clone(),
         tls: config.tls.clone(),
         deadline: config.periods.deadline,
+        kept: Default::default(),
     }
 }
 

@@ -11,6 +11,7 @@ use simctl::targets::Server;
 
 mod clients;
 mod harness;
+mod kept;
 mod keys;
 mod orders;
 mod places;

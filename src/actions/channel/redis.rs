@@ -1,5 +1,6 @@
 //! Redis commands through redis-cli inside the container, or over a connection of our own. Several commands are
-//! fed to one redis-cli on its stdin, quoted so that any byte survives.
+//! fed to one redis-cli on its stdin, quoted so that any byte survives. A server that turns new clients away turns
+//! redis-cli away too: then the commands go over the connection that stayed.
 //!
 //! With arguments `redis-cli -e` exits 1 when the server answers an error. With commands on stdin it exits 0 even
 //! when there is no server, so there the replies are counted and read.
@@ -15,7 +16,7 @@ use crate::actions::ActionError;
 use crate::domain::execution::Output;
 use crate::ports::runtime::Operation;
 use crate::targets::Place;
-use crate::targets::redis::RedisLink;
+use crate::targets::redis::{Entered, RedisLink};
 
 /// Longer command lines are cut where people read them.
 const SHOWN_CHARS: usize = 160;
@@ -23,6 +24,11 @@ const SHOWN_CHARS: usize = 160;
 const SHOWN_COMMANDS: usize = 3;
 /// Commands per pipeline on a direct connection.
 const PIPELINED: usize = 200;
+
+/// How orders go to a server that lets nobody in.
+const KEPT: &str = "over the kept connection";
+/// What a server says to a client that it does not let in.
+const TURNED_AWAY: [&str; 3] = ["NOAUTH ", "WRONGPASS ", "max number of clients reached"];
 
 /// One Redis command.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,7 +113,16 @@ fn invocation(place: &Place, link: &RedisLink, commands: &[Words]) -> Invocation
     Invocation { argv, stdin: Some(lines), preamble: usize::from(link.password.is_some()) }
 }
 
-pub(super) fn spell_exec(place: &Place, link: &RedisLink, commands: &[Words]) -> String {
+/// What will run, as of the last look at the server.
+pub(super) fn spell(place: Option<&Place>, link: &RedisLink, commands: &[Words]) -> String {
+    match place {
+        _ if link.kept.turned_away().is_some() => listed(&format!("{KEPT}:"), commands),
+        Some(place) => spell_exec(place, link, commands),
+        None => spell_direct(link, commands),
+    }
+}
+
+fn spell_exec(place: &Place, link: &RedisLink, commands: &[Words]) -> String {
     let call = invocation(place, link, commands);
     let spelled = place.runtime.spell(&place.unit, Operation::Exec(&call.argv));
     if call.stdin.is_none() {
@@ -117,9 +132,12 @@ pub(super) fn spell_exec(place: &Place, link: &RedisLink, commands: &[Words]) ->
     }
 }
 
-pub(super) fn spell_direct(link: &RedisLink, commands: &[Words]) -> String {
+fn spell_direct(link: &RedisLink, commands: &[Words]) -> String {
     let scheme = if link.tls.is_some() { "rediss" } else { "redis" };
-    let at = format!("{scheme}://{}:{}/{}", link.host, link.port, link.database);
+    listed(&format!("{scheme}://{}:{}/{}", link.host, link.port, link.database), commands)
+}
+
+fn listed(at: &str, commands: &[Words]) -> String {
     match commands {
         [only] => format!("{at} {}", abridged(&only.as_line())),
         many => format!("{at} <<'END'\n{}END", shown(many)),
@@ -145,7 +163,57 @@ fn abridged(line: &str) -> String {
     }
 }
 
-pub(super) async fn exec(
+/// Sends the commands the way that [`spell`] told.
+pub(super) async fn perform(
+    place: Option<&Place>,
+    link: &RedisLink,
+    action: &'static str,
+    commands: &[Words],
+    deadline: Duration,
+) -> Result<Output, ActionError> {
+    if let Some(place) = place
+        && link.kept.turned_away().is_none()
+    {
+        let output = exec(place, link, commands, deadline).await?;
+        return match turned_away(&output) {
+            // Nothing of it ran, so it is not sent twice.
+            Some(told) => {
+                instead(link, action, commands, deadline, told).await.unwrap_or(Ok(output))
+            }
+            None => Ok(output),
+        };
+    }
+    let entering = async { link.enter(action).await.map_err(|e| failing(link, e)) };
+    let entered = within(deadline, sending(link), entering).await?;
+    send(link, &entered, commands, deadline).await
+}
+
+/// What the server told a redis-cli that it did not let in, before any of the commands.
+fn turned_away(output: &Output) -> Option<String> {
+    let said = if output.stdout.trim().is_empty() { &output.stderr } else { &output.stdout };
+    let first = said.lines().map(str::trim).find(|line| !line.is_empty())?;
+    let turned = TURNED_AWAY.iter().any(|words| first.contains(words));
+    turned.then(|| first.trim_start_matches("(error) ").to_owned())
+}
+
+/// Over the kept connection, unasked: `None` when that is not the way in either.
+async fn instead(
+    link: &RedisLink,
+    action: &'static str,
+    commands: &[Words],
+    deadline: Duration,
+    told: String,
+) -> Option<Result<Output, ActionError>> {
+    let entered = link.enter(action).await.ok()?;
+    let way = if entered.is_kept() { KEPT } else { "over a connection of its own" };
+    let mut sent = send(link, &entered, commands, deadline).await;
+    if let Ok(output) = &mut sent {
+        output.stderr.insert_str(0, &format!("redis-cli was turned away ({told}): sent {way}\n"));
+    }
+    Some(sent)
+}
+
+async fn exec(
     place: &Place,
     link: &RedisLink,
     commands: &[Words],
@@ -190,33 +258,37 @@ fn read_replies(mut output: Output, preamble: usize, expected: usize) -> Output 
     output
 }
 
-pub(super) async fn direct(
+fn sending(link: &RedisLink) -> String {
+    format!("send a command to {}", link.name)
+}
+
+fn failing(link: &RedisLink, source: impl Into<anyhow::Error>) -> ActionError {
+    ActionError::Failed { doing: sending(link), source: source.into() }
+}
+
+async fn send(
     link: &RedisLink,
-    action: &'static str,
+    entered: &Entered,
     commands: &[Words],
     deadline: Duration,
 ) -> Result<Output, ActionError> {
     let started = tokio::time::Instant::now();
-    let failed = |source: anyhow::Error| ActionError::Failed {
-        doing: format!("send a command to {}", link.name),
-        source,
-    };
     let work = async {
-        let mut connection = link.connect(action).await.map_err(|e| failed(e.into()))?;
+        let mut connection = entered.connection.clone();
         connection.set_response_timeout(deadline);
         let mut lines = String::new();
         for part in commands.chunks(PIPELINED) {
             let replies = connection
                 .send_packed_commands(&pipeline(part), 0, part.len())
                 .await
-                .map_err(|e| failed(e.into()))?;
+                .map_err(|e| failing(link, e))?;
             for reply in &replies {
                 let _ = writeln!(lines, "{}", as_cli_prints(reply));
             }
         }
         Ok(lines)
     };
-    let stdout = within(deadline, format!("send a command to {}", link.name), work).await?;
+    let stdout = within(deadline, sending(link), work).await?;
     let output =
         Output { exit_code: Some(0), stdout, stderr: String::new(), duration_ms: since(started) };
     Ok(read_replies(output, 0, commands.len()))
@@ -289,6 +361,27 @@ mod tests {
             assert_eq!(read_replies(fed(stdout), preamble, expected).exit_code, code, "{stdout:?}");
         }
         assert_eq!(read_replies(fed("OK\n\"(error) x\"\n"), 1, 1).stdout, "\"(error) x\"\n");
+    }
+
+    #[test]
+    fn only_a_client_that_never_came_in_is_told_from_a_command_that_failed() {
+        let said = |stdout: &str, stderr: &str| {
+            let (stdout, stderr) = (stdout.to_owned(), stderr.to_owned());
+            turned_away(&Output { exit_code: Some(1), stdout, stderr, ..Output::default() })
+        };
+        let full = "ERR max number of clients reached";
+        assert_eq!(said("", full).as_deref(), Some(full));
+        assert_eq!(said(&format!("(error) {full}\n"), "").as_deref(), Some(full));
+        let locked = "NOAUTH Authentication required.";
+        assert_eq!(said("\n", locked).as_deref(), Some(locked));
+        for (stdout, stderr) in [
+            ("OK\n(error) NOAUTH Authentication required.\n", locked),
+            ("(error) NOPERM this user has no permissions", ""),
+            ("", "Error: Server closed the connection"),
+            ("", ""),
+        ] {
+            assert_eq!(said(stdout, stderr), None, "{stdout} {stderr}");
+        }
     }
 
     #[test]

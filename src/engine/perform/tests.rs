@@ -29,6 +29,7 @@ fn watched() -> Watched {
         password: None,
         tls: None,
         deadline: Duration::from_millis(100),
+        kept: Default::default(),
     };
     let periods = Periods::of(Engine::Redis);
     let server = Server { target, periods, link: Link::Redis(link), place: None };

@@ -2,20 +2,20 @@
 //! when it turns us away (`ERR max number of clients reached` comes unasked, before the first command).
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{
-    AsyncConnectionConfig, Cmd, Pipeline, RedisConnectionInfo, RedisError, ServerError, Value,
-};
+use redis::{AsyncConnectionConfig, Pipeline, RedisConnectionInfo, RedisError, ServerError, Value};
 use tokio::io::AsyncWriteExt;
 
 use super::RedisLink;
+use super::held::{Entered, Held};
 use crate::domain::sample::Answer;
 use crate::ports::probe::ProbeError;
 use crate::targets::dial::{self, Trust, Wire};
 use crate::targets::session::Driver;
-use crate::targets::{Limit, connect_error};
+use crate::targets::{Limit, connect_error, felt};
 
 /// Every connection of ours is named with it, so that it is never mistaken for an application's.
 pub const CLIENT_NAME_PREFIX: &str = "simctl/";
@@ -31,6 +31,30 @@ impl RedisLink {
         // Ends by itself when the last clone of the connection is dropped.
         drop(driver);
         Ok(connection)
+    }
+
+    /// A way in: a new connection, or the kept one where a new client is turned away.
+    pub async fn enter(&self, purpose: &str) -> Result<Entered, ProbeError> {
+        let refused = match self.connect(purpose).await {
+            Ok(connection) => {
+                self.kept.remember(None);
+                return Ok(Entered::new(connection));
+            }
+            Err(error) => error,
+        };
+        match self.instead(&felt(&refused)).await {
+            Some(held) => Ok(Entered::over(held)),
+            None => Err(refused),
+        }
+    }
+
+    /// The kept connection, for one whom the server turned away as a new client. A server that is only starting
+    /// turns nobody away.
+    pub(super) async fn instead(&self, told: &Answer) -> Option<Arc<Held>> {
+        let starting = matches!(told, Answer::Starting { .. });
+        let held = if starting { None } else { self.kept.slot().present().await };
+        self.kept.remember(held.is_some().then_some(told));
+        held
     }
 
     /// Connects, logs in, chooses the database, names the connection. One round trip after TCP and TLS.
@@ -112,13 +136,6 @@ pub(super) struct Talk {
 impl Talk {
     fn new(wire: Box<dyn Wire>) -> Self {
         Self { wire, lost: None }
-    }
-
-    /// One command, one reply.
-    pub(super) async fn one(&mut self, command: &Cmd, limit: Limit) -> Result<Value, Answer> {
-        let mut pipeline = Pipeline::new();
-        pipeline.add_command(command.clone());
-        self.ask(&pipeline, limit).await.pop().unwrap_or(Err(Answer::NotAsked))
     }
 
     /// Sends all commands at once and reads one reply for each. After a failed read the rest are that failure.

@@ -7,15 +7,14 @@ use redis::Value;
 
 use super::RedisLink;
 use super::clients;
-use super::connect::Talk;
 use super::info::Info;
 use super::keys::{self, Keys};
+use super::line::Line;
 use super::probe::{self, settings_of};
 use crate::diagnose::facts::{RedisClient, RedisFacts};
 use crate::diagnose::source;
 use crate::domain::sample::Answer;
 use crate::domain::words;
-use crate::targets::dial::Trust;
 use crate::targets::notebook::Notebook;
 use crate::targets::{Limit, changes};
 
@@ -29,11 +28,11 @@ impl RedisLink {
         baseline: &BTreeMap<String, String>,
         notebook: &mut Notebook<'_>,
     ) -> Option<RedisFacts> {
-        let mut talk = self.greet(notebook).await?;
-        let info = self.info(&mut talk, notebook).await?;
-        let settings = self.settings(&mut talk, baseline, notebook).await.unwrap_or_default();
-        let clients = self.clients(&mut talk, notebook).await.unwrap_or_default();
-        let keys = self.keys(&mut talk, notebook).await.unwrap_or_default();
+        let mut line = self.greet(notebook).await?;
+        let info = self.info(&mut line, notebook).await?;
+        let settings = self.settings(&mut line, baseline, notebook).await.unwrap_or_default();
+        let clients = self.clients(&mut line, notebook).await.unwrap_or_default();
+        let keys = self.keys(&mut line, notebook).await.unwrap_or_default();
         let whole = |field: &str| info.whole(field).unwrap_or_default();
         let set = |name: &str| settings.get(name).map(String::as_str);
         Some(RedisFacts {
@@ -62,41 +61,50 @@ impl RedisLink {
     /// The run id: a new one with every start.
     pub(in crate::targets) async fn life(&self) -> Option<String> {
         let limit = Limit::of(self.deadline);
-        let mut talk = self.open("identity", &Trust::default(), limit).await.ok()?;
-        let info = Info::parse(&talk.one(redis::cmd("INFO").arg("server"), limit).await.ok()?);
+        let mut line = Line::open(self, "identity", limit).await.ok()?;
+        let info = Info::parse(&line.one(redis::cmd("INFO").arg("server"), limit).await.ok()?);
         info.text("run_id").map(str::to_owned)
     }
 
-    async fn greet(&self, notebook: &mut Notebook<'_>) -> Option<Talk> {
+    async fn greet(&self, notebook: &mut Notebook<'_>) -> Option<Line> {
         let question = format!("redis-cli -h {} -p {} PING", self.host, self.port);
         let limit = Limit::of(self.deadline);
         let ping = async {
-            let mut talk = self.open("facts", &Trust::default(), limit).await?;
-            let said = talk.one(&redis::cmd("PING"), limit).await;
-            Ok((talk, said))
+            let mut line = Line::open(self, "facts", limit).await?;
+            let said = line.one(&redis::cmd("PING"), limit).await;
+            Ok((line, said))
         };
-        let describe = |(_, said): &(Talk, Result<Value, Answer>)| match said {
-            Ok(_) => "let in; PING is answered".to_owned(),
-            Err(answer) => format!("let in; PING: {}", answer.describe()),
+        let describe = |(line, said): &(Line, Result<Value, Answer>)| {
+            let entry = match line.turned_away() {
+                None => "let in".to_owned(),
+                Some(told) => format!(
+                    "a new client is turned away ({}); asked over the kept connection",
+                    told.describe()
+                ),
+            };
+            match said {
+                Ok(_) => format!("{entry}; PING is answered"),
+                Err(answer) => format!("{entry}; PING: {}", answer.describe()),
+            }
         };
-        notebook.ask(&question, self.deadline, ping, describe).await.map(|(talk, _)| talk)
+        notebook.ask(&question, self.deadline, ping, describe).await.map(|(line, _)| line)
     }
 
-    async fn info(&self, talk: &mut Talk, notebook: &mut Notebook<'_>) -> Option<Info> {
+    async fn info(&self, line: &mut Line, notebook: &mut Notebook<'_>) -> Option<Info> {
         let limit = Limit::of(self.deadline);
-        let info = async { Ok(Info::parse(&talk.one(&redis::cmd("INFO"), limit).await?)) };
+        let info = async { Ok(Info::parse(&line.one(&redis::cmd("INFO"), limit).await?)) };
         notebook.ask(source::REDIS_INFO, self.deadline, info, memory_words).await
     }
 
     async fn settings(
         &self,
-        talk: &mut Talk,
+        line: &mut Line,
         baseline: &BTreeMap<String, String>,
         notebook: &mut Notebook<'_>,
     ) -> Option<BTreeMap<String, String>> {
         let limit = Limit::of(self.deadline);
         let settings = async {
-            let replies = talk.ask(&probe::settings_questions(), limit).await;
+            let replies = line.ask(&probe::settings_questions(), limit).await;
             settings_of(replies)
         };
         let differences = |now: &BTreeMap<_, _>| changes(baseline, now);
@@ -105,21 +113,21 @@ impl RedisLink {
 
     async fn clients(
         &self,
-        talk: &mut Talk,
+        line: &mut Line,
         notebook: &mut Notebook<'_>,
     ) -> Option<Vec<RedisClient>> {
         let limit = Limit::of(self.deadline);
         let list = async {
-            let list = talk.one(redis::cmd("CLIENT").arg("LIST"), limit).await?;
+            let list = line.one(redis::cmd("CLIENT").arg("LIST"), limit).await?;
             Ok(clients::parse(&redis::from_redis_value::<String>(list).unwrap_or_default()))
         };
         let words = |clients: &Vec<RedisClient>| clients::words(clients);
         notebook.ask(source::REDIS_CLIENTS, self.deadline, list, words).await
     }
 
-    async fn keys(&self, talk: &mut Talk, notebook: &mut Notebook<'_>) -> Option<Keys> {
+    async fn keys(&self, line: &mut Line, notebook: &mut Notebook<'_>) -> Option<Keys> {
         let limit = Limit::of(SCAN);
-        let sampled = keys::sample(talk, limit);
+        let sampled = keys::sample(line, limit);
         notebook.ask(source::REDIS_KEYS, SCAN, sampled, keys::words).await
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use redis::{Pipeline, Value};
 
-use super::connect::Talk;
+use super::line::Line;
 use super::probe::HEARTBEAT_KEY;
 use crate::diagnose::facts::PrefixShare;
 use crate::domain::sample::Answer;
@@ -36,12 +36,12 @@ struct Family {
 }
 
 /// Looks at the keys until all or enough were seen, or half of the time is over.
-pub(super) async fn sample(talk: &mut Talk, limit: Limit) -> Result<Keys, Answer> {
+pub(super) async fn sample(line: &mut Line, limit: Limit) -> Result<Keys, Answer> {
     let mut families: HashMap<String, Family> = HashMap::new();
     let mut seen = 0;
     let mut cursor = 0;
     loop {
-        let (next, names) = scan(talk, cursor, limit).await?;
+        let (next, names) = scan(line, cursor, limit).await?;
         seen += count(&mut families, names);
         cursor = next;
         if cursor == 0 || seen >= MOST_KEYS || limit.is_half_over() {
@@ -53,14 +53,14 @@ pub(super) async fn sample(talk: &mut Talk, limit: Limit) -> Result<Keys, Answer
     families.truncate(MOST_PREFIXES);
     let mut prefixes = Vec::new();
     for (prefix, family) in families {
-        prefixes.push(weigh(talk, prefix, family, limit).await?);
+        prefixes.push(weigh(line, prefix, family, limit).await?);
     }
     prefixes.sort_by_key(|share| std::cmp::Reverse(share.bytes));
     Ok(Keys { prefixes, seen })
 }
 
-async fn scan(talk: &mut Talk, cursor: u64, limit: Limit) -> Result<(u64, Vec<Vec<u8>>), Answer> {
-    let page = talk.one(redis::cmd("SCAN").arg(cursor).arg("COUNT").arg(PER_SCAN), limit).await?;
+async fn scan(line: &mut Line, cursor: u64, limit: Limit) -> Result<(u64, Vec<Vec<u8>>), Answer> {
+    let page = line.one(redis::cmd("SCAN").arg(cursor).arg("COUNT").arg(PER_SCAN), limit).await?;
     redis::from_redis_value(page)
         .map_err(|error| crate::targets::dial::failed("CLIENT", error.to_string()))
 }
@@ -92,7 +92,7 @@ fn prefix(name: &str) -> &str {
 }
 
 async fn weigh(
-    talk: &mut Talk,
+    line: &mut Line,
     prefix: String,
     family: Family,
     limit: Limit,
@@ -102,7 +102,7 @@ async fn weigh(
         questions.cmd("MEMORY").arg("USAGE").arg(name);
         questions.cmd("PTTL").arg(name);
     }
-    let numbers = talk.ask(&questions, limit).await.into_iter().map(|reply| match reply? {
+    let numbers = line.ask(&questions, limit).await.into_iter().map(|reply| match reply? {
         Value::Int(number) => Ok(Some(number)),
         // The key is gone by now.
         _ => Ok(None),

@@ -9,11 +9,14 @@ use crate::domain::sample::Answer;
 mod clients;
 mod connect;
 mod facts;
+mod held;
 mod info;
 mod keys;
+mod line;
 mod probe;
 
 pub use connect::CLIENT_NAME_PREFIX;
+pub use held::{Entered, KeptConnection};
 pub use probe::{HEARTBEAT_KEY, RedisProbe};
 
 /// Address and login of a Redis server. Cheap to clone.
@@ -28,6 +31,8 @@ pub struct RedisLink {
     pub tls: Option<TlsConfig>,
     /// The client-side deadline for connecting and for every answer.
     pub deadline: Duration,
+    /// The connection that stays; the probes make it, everybody may use it.
+    pub kept: KeptConnection,
 }
 
 impl RedisLink {

@@ -4,18 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, Value};
 
 use super::RedisLink;
-use super::connect::{answer_of, multiplex, reply};
+use super::connect::{multiplex, reply};
+use super::held::Held;
 use super::info::Info;
 use crate::domain::sample::{Answer, Origin, Sample};
 use crate::ports::probe::{Probe, ProbeError};
 use crate::targets::dial::Trust;
 use crate::targets::draft::{Draft, answer};
-use crate::targets::kept::{Asked, Ends, Kept};
-use crate::targets::session::{Driver, Over};
+use crate::targets::kept::Asked;
 use crate::targets::{Limit, ask_error};
 
 /// The key every write probe sets, gone by itself a minute after the last one.
@@ -53,41 +52,12 @@ const PASSWORD: &str = "requirepass";
 pub struct RedisProbe {
     link: RedisLink,
     trust: Trust,
-    kept: Kept<Held>,
     beats: AtomicU64,
-}
-
-struct Held {
-    connection: MultiplexedConnection,
-    driver: Driver,
-}
-
-impl Ends for Held {
-    fn over(&self) -> Over {
-        self.driver.over()
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.driver.cut();
-    }
-}
-
-impl Held {
-    async fn ask(&self, questions: &Pipeline, limit: Limit) -> Result<Vec<Value>, Answer> {
-        let mut connection = self.connection.clone();
-        let asked = async {
-            let asked = connection.send_packed_commands(questions, 0, questions.len()).await;
-            asked.map_err(|error| answer_of(&error))
-        };
-        limit.run(asked).await
-    }
 }
 
 impl RedisProbe {
     pub fn new(link: RedisLink) -> Self {
-        Self { link, trust: Trust::default(), kept: Kept::default(), beats: AtomicU64::new(0) }
+        Self { link, trust: Trust::default(), beats: AtomicU64::new(0) }
     }
 
     async fn join(&self, limit: Limit) -> Result<Held, Answer> {
@@ -113,8 +83,12 @@ impl Probe for RedisProbe {
         let limit = Limit::of(self.link.deadline);
         let mut questions = self.client_questions();
         questions.cmd("INFO");
-        let asked =
-            self.kept.ask(self.join(limit), async |held| held.ask(&questions, limit).await).await;
+        let asked = self
+            .link
+            .kept
+            .slot()
+            .ask(self.join(limit), async |held| held.ask(&questions, limit).await)
+            .await;
         match asked {
             Asked::NotConnected(answer) => draft.connect = answer,
             Asked::Lost(lost @ Answer::Gone { .. }) => draft.connect = lost,
@@ -154,14 +128,18 @@ impl Probe for RedisProbe {
     }
 
     async fn closed(&self) {
-        self.kept.closed().await;
+        self.link.kept.slot().closed().await;
     }
 
     async fn settings(&self) -> Result<BTreeMap<String, String>, ProbeError> {
         let limit = Limit::of(self.link.deadline);
         let questions = settings_questions();
-        let asked =
-            self.kept.ask(self.join(limit), async |held| held.ask(&questions, limit).await).await;
+        let asked = self
+            .link
+            .kept
+            .slot()
+            .ask(self.join(limit), async |held| held.ask(&questions, limit).await)
+            .await;
         let failed = |answer| ask_error(&self.link.name, "CONFIG GET", answer);
         match asked {
             Asked::Answered(replies) => settings_of(replies.into_iter().map(reply)).map_err(failed),

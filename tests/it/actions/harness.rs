@@ -296,6 +296,7 @@ impl RedisServer {
             password: None,
             tls: None,
             deadline: Duration::from_secs(2),
+            kept: Default::default(),
         };
         let process = Process::spawn(program.into(), args, None);
         let started = Self { process, link, _dir: dir };

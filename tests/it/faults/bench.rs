@@ -192,6 +192,7 @@ impl Bench {
                 password: None,
                 tls: None,
                 deadline,
+                kept: Default::default(),
             }),
             Engine::Postgres => Link::Postgres(PostgresLink {
                 name: name.clone(),

@@ -108,6 +108,30 @@ async fn a_full_redis_is_described_with_its_leaking_prefix_and_its_writer() {
 }
 
 #[tokio::test]
+async fn a_server_that_lets_nobody_in_is_described_over_the_kept_connection() {
+    let redis = Redis::start(&["--maxmemory", "20mb"]);
+    let server = server(Engine::Redis, Link::Redis(redis.link.clone()));
+    let probe = server.probe();
+    let (held, life) = (probe.held().await, server.identity().await);
+    assert!(held.is_clean(), "{held:?}");
+    redis.inline("SET cart:1 x\r\nCONFIG SET requirepass hunter2");
+    let known = Known { samples: vec![probe.fresh().await], ..Known::default() };
+    let (facts, _) = gather(&server, FindingKind::ProbeFailing, &known).await;
+    let seen = facts.redis.as_ref().unwrap_or_else(|| panic!("{:#?}", facts.evidence));
+    assert_eq!((seen.maxmemory, seen.keys_seen, seen.run_id.as_str()), (20 << 20, 1, &*life));
+    assert_eq!(seen.settings["requirepass"], "(set)");
+    let way = text(&facts, "redis-cli -h");
+    assert!(
+        way.starts_with(
+            "a new client is turned away (NOAUTH Authentication required.); asked over"
+        ),
+        "{way}"
+    );
+    assert_eq!(server.identity().await, life);
+    assert!(!format!("{facts:?}").contains("hunter2"));
+}
+
+#[tokio::test]
 async fn a_leak_of_idle_sessions_is_described_even_when_only_superusers_get_in() {
     let postgres = Postgres::start();
     let link = &postgres.link;

@@ -112,6 +112,7 @@ pub(super) fn redis_link(port: u16) -> RedisLink {
         password: None,
         tls: None,
         deadline: Duration::from_millis(500),
+        kept: Default::default(),
     }
 }
 
