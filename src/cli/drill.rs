@@ -14,22 +14,29 @@ use crate::domain::incident::Incident;
 use crate::domain::policy::Demand;
 use crate::domain::proposal::Proposal;
 use crate::engine::drill::outcome::Outcome;
+use crate::engine::drill::tour::{self, Tour};
 use crate::engine::drill::{self, Stage, Verdict};
 use crate::narrate::duration;
 use crate::telemetry;
 
+mod table;
+
 /// Inject a fault and follow it to its proven end
 ///
 /// Injects, waits for detection, diagnosis and proposal, asks, executes, verifies, reverts, and prints the times
-/// and the health before and after. Exit code 0 only when recovery was proven and nothing is left over.
+/// and the health before and after. Exit code 0 only when the cause was found, recovery was proven (or handed over
+/// to a person, where only a person can help) and nothing is left over.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  simctl drill leak-oom\n  simctl drill idle-leak --yes\n  simctl drill container-paused --target redis-test --yes"
+    after_help = "Examples:\n  simctl drill leak-oom\n  simctl drill --all --yes\n  simctl drill idle-leak --yes\n  simctl drill container-paused --target redis-test --yes"
 )]
 pub(super) struct Drill {
     /// Which fault; `simctl faults` lists them
-    #[arg(value_name = "FAULT")]
-    fault: String,
+    #[arg(value_name = "FAULT", required_unless_present = "all")]
+    fault: Option<String>,
+    /// Every fault of the common tiers, on every lab target that it fits
+    #[arg(long, conflicts_with = "fault")]
+    all: bool,
     /// Approve what is proposed in your name, without asking
     #[arg(long)]
     yes: bool,
@@ -42,7 +49,10 @@ pub(super) struct Drill {
 }
 
 pub(super) async fn run(context: &Context, args: &Drill) -> Done {
-    let fault = faults::known(&args.fault)?.descriptor().id;
+    let fault = match &args.fault {
+        Some(name) => Some(faults::known(name)?.descriptor().id),
+        None => None,
+    };
     if !args.yes && (context.print.json || !show::can_ask()) {
         return Err(bad_input("there is no terminal to ask on; add --yes to approve beforehand"));
     }
@@ -51,11 +61,18 @@ pub(super) async fn run(context: &Context, args: &Drill) -> Done {
     }
     dirs::ensure_private(&context.config().state_dir)?;
     let _log = telemetry::start(&context.config().state_dir)?;
-    let drill = drill::Drill { fault, target: args.target.clone(), ttl: args.ttl };
     let say = |line: String| context.print.progress(&line);
     let ask =
         |incident: &Incident, proposal: &Proposal| decision(context, args, incident, proposal);
     let stage = Stage { say: &say, ask: &ask };
+    let Some(fault) = fault else {
+        let one_by_one = !args.yes;
+        let tour = Tour { target: args.target.clone(), ttl: args.ttl, one_by_one };
+        let legs = tour::run(context.config(), &tour, stage).await?;
+        table::print(context.print, &legs)?;
+        return Ok(if legs.iter().all(tour::Leg::is_fine) { ExitCode::SUCCESS } else { NO });
+    };
+    let drill = drill::Drill { fault, target: args.target.clone(), ttl: args.ttl };
     let outcome = drill::run(context.config(), drill, stage).await?;
     print(context, &outcome)?;
     Ok(if outcome.passed { ExitCode::SUCCESS } else { NO })
@@ -79,8 +96,20 @@ fn print(context: &Context, outcome: &Outcome) -> anyhow::Result<()> {
     }
     let rows = rows(outcome);
     context.print.table(&["WHAT", "MEASURED"], &rows, "nothing was measured")?;
-    let verdict = if outcome.passed { "PASS: recovery proven, nothing left over" } else { "FAIL" };
-    context.print.line(verdict)
+    context.print.line(verdict(outcome))
+}
+
+fn verdict(outcome: &Outcome) -> String {
+    if outcome.passed && outcome.actions.is_empty() {
+        return "PASS: cause found, handed over to a person, nothing left over".into();
+    }
+    if outcome.passed {
+        return "PASS: recovery proven, nothing left over".into();
+    }
+    match outcome.unexpected.as_slice() {
+        [] => "FAIL".into(),
+        wrong => format!("FAIL: {}", wrong.join("; ")),
+    }
 }
 
 /// What there is to tell, in the order it happened.

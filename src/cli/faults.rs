@@ -1,6 +1,5 @@
 //! `faults`, `inject`, `clear`: the ways to break the lab, and the way back.
 
-use std::fmt::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -17,6 +16,8 @@ use crate::domain::injection::{Injection, InjectionState};
 use crate::faults::{ALL, Descriptor, Fault, Params, find, watchdog};
 use crate::targets::Server;
 
+mod catalogue;
+
 /// List the faults that can be injected into the lab, or explain one
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  simctl faults\n  simctl faults idle-leak")]
@@ -24,7 +25,7 @@ pub(super) struct Faults {
     /// Explain this one
     #[arg(value_name = "FAULT")]
     name: Option<String>,
-    /// Print the catalogue as a Markdown table
+    /// Print the catalogue as a page of Markdown
     #[arg(long, conflicts_with = "name")]
     markdown: bool,
 }
@@ -49,6 +50,9 @@ pub(super) struct Inject {
     /// Set a parameter of the fault (repeatable)
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = parse::setting)]
     set: Vec<(String, u64)>,
+    /// Also where the target is broken already, to see several causes told apart
+    #[arg(long)]
+    beside: bool,
     /// Print the exact calls and their undo, and do nothing
     #[arg(long)]
     dry_run: bool,
@@ -74,7 +78,7 @@ pub(super) struct Clear {
 pub(super) fn list(print: &Print, args: &Faults) -> Done {
     match &args.name {
         Some(name) => explain(*print, known(name)?.descriptor())?,
-        None if args.markdown => print.line(markdown().trim_end())?,
+        None if args.markdown => print.line(catalogue::page().trim_end())?,
         None if print.json => print.json(&all().map(view).collect::<Vec<_>>())?,
         None => {
             let rows: Vec<_> = all()
@@ -110,6 +114,10 @@ fn explain(print: Print, d: &Descriptor) -> anyhow::Result<()> {
     }
     print.line(format_args!("{}: {}\n{}", d.id, d.title, d.about))?;
     print.line(format_args!("leads to {}, caused by {}", d.finding.as_str(), d.cause))?;
+    print.line(format_args!("ends by {}", catalogue::ends_by(d)))?;
+    for wrong in catalogue::wrong(d) {
+        print.line(format_args!("wrong: {}: {}", wrong.what, wrong.does))?;
+    }
     print.line(format_args!("risk {}; left alone: {}", d.risk, d.untouched.join("; ")))?;
     if !d.aliases.is_empty() {
         print.line(format_args!("also called {}", d.aliases.join(", ")))?;
@@ -137,6 +145,8 @@ fn view(d: &Descriptor) -> Value {
         .collect();
     json!({
         "id": d.id,
+        "tier": d.tier,
+        "runtimes": d.runtimes,
         "aliases": d.aliases,
         "engine": d.engine,
         "class": d.class,
@@ -144,25 +154,13 @@ fn view(d: &Descriptor) -> Value {
         "about": d.about,
         "finding": d.finding,
         "cause": d.cause,
+        "fixed_by": d.fixed_by,
         "params": params,
         "risk": d.risk,
         "untouched": d.untouched,
         "undo": d.undo,
         "takes_within_ms": u64::try_from(d.takes_within.as_millis()).unwrap_or(u64::MAX),
     })
-}
-
-fn markdown() -> String {
-    let mut text =
-        "| fault | engine | what it does | finding | cause | undo |\n|---|---|---|---|---|---|\n"
-            .to_owned();
-    for d in all() {
-        let undo = d.undo.join("; ");
-        let cells = [d.id, engine(d), d.title, d.finding.as_str(), d.cause, &undo];
-        let cells: Vec<_> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
-        let _ = writeln!(text, "| {} |", cells.join(" | "));
-    }
-    text
 }
 
 /// The parameters that were set, each known and within its bounds.
@@ -197,6 +195,7 @@ pub(super) async fn inject(context: &Context, args: &Inject) -> Done {
         target: args.target.as_deref().map(TargetId::from),
         params: params.into_iter().map(|(name, value)| (name, Value::from(value))).collect(),
         ttl_s: args.ttl.map(|ttl| ttl.as_secs()),
+        beside: args.beside,
     };
     context.order(&engine, command).await
 }
@@ -266,7 +265,7 @@ fn lab_server<'a>(
 
 pub(super) async fn clear(context: &Context, args: &Clear) -> Done {
     let Some(engine) = context.running().await? else {
-        return clear_without_engine(context, args).await;
+        return Box::pin(clear_without_engine(context, args)).await;
     };
     let command = match &args.what {
         None => Command::Clear { injection: None, target: None },

@@ -8,8 +8,9 @@ use serde_json::Value;
 
 use super::diagnosis::Diagnosis;
 use super::execution::{Output, PhaseLine, Seen, Verification};
+use super::finding::FindingKind;
 use super::health::Health;
-use super::ids::{ExecutionId, FaultId, Fingerprint, IncidentId, InjectionId, TargetId};
+use super::ids::{CauseId, ExecutionId, FaultId, Fingerprint, IncidentId, InjectionId, TargetId};
 use super::incident::Incident;
 use super::injection::{Injection, InjectionState};
 use super::proposal::{Draft, Preview, ProposedStep};
@@ -25,6 +26,9 @@ pub enum Command {
         #[serde(default)]
         params: BTreeMap<String, Value>,
         ttl_s: Option<u64>,
+        /// Also where the target is broken already.
+        #[serde(default)]
+        beside: bool,
     },
     /// One injection, one target's, or all of them.
     Clear {
@@ -137,6 +141,7 @@ pub enum Input {
         params: BTreeMap<String, Value>,
         ttl: TimeDelta,
         undo: Vec<String>,
+        beside: bool,
     },
     /// The target's settings, read over the held connection while it answers.
     SettingsRead {
@@ -303,8 +308,10 @@ pub enum Effect {
         incident: IncidentId,
         number: u64,
     },
+    /// Take an injection back, once those that came after it on its target are.
     Revert {
         injection: Box<Injection>,
+        after: Vec<InjectionId>,
     },
     /// Remove what the watchdog wrote about an injection: its end is on record.
     Forget {
@@ -328,6 +335,31 @@ pub struct Goal {
     pub above_score: f64,
     /// … or at least back at the level before.
     pub or_level: Option<u8>,
+    /// What else is wrong with the target and is not this fix's to mend.
+    pub besides: Besides,
+}
+
+/// Trouble beside the one that a fix is for: its symptoms say nothing about the fix.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Besides {
+    /// The symptoms of the target's other open incidents.
+    pub findings: Vec<FindingKind>,
+    /// Causes of the same incident that were confirmed too and are not dealt with yet.
+    pub causes: Vec<CauseId>,
+}
+
+impl Besides {
+    /// Whether there is no other trouble.
+    pub fn is_empty(&self) -> bool {
+        self.findings.is_empty() && self.causes.is_empty()
+    }
+
+    /// In words, for records.
+    pub fn describe(&self) -> String {
+        let findings = self.findings.iter().map(|finding| finding.as_str());
+        let all: Vec<&str> = findings.chain(self.causes.iter().map(CauseId::as_str)).collect();
+        all.join(", ")
+    }
 }
 
 /// What the ledger knows that an investigation may use.

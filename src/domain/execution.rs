@@ -228,6 +228,9 @@ pub struct Verification {
     /// How many rounds of all checks were taken.
     pub rounds: u32,
     pub held_ms: u64,
+    /// What was seen and not judged, because other trouble of the target explains it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
     pub health_after: Health,
     /// When the symptom was first seen gone, before the hold.
     pub symptom_free_after_ms: Option<u64>,

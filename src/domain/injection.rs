@@ -66,6 +66,9 @@ pub struct Injection {
     pub undo: Vec<String>,
     pub started_at: DateTime<Utc>,
     pub deadline: DateTime<Utc>,
+    /// Ordered although the target may be broken already.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub beside: bool,
     pub state: InjectionState,
 }
 

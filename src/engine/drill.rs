@@ -3,6 +3,7 @@
 //! It uses the engine that runs already, or one of its own for the time of the drill; either way it only
 //! gives commands and reads snapshots, like any console.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,8 +15,8 @@ use super::handle::{Handle, Snapshot, TargetView};
 use crate::api::client::Client;
 use crate::config::Config;
 use crate::domain::effect::{Accepted, Command, Ordered};
-use crate::domain::execution::ExecutionState;
-use crate::domain::ids::{CauseId, FaultId, Fingerprint, TargetId};
+use crate::domain::execution::{Execution, ExecutionState};
+use crate::domain::ids::{CauseId, FaultId, TargetId};
 use crate::domain::incident::{Incident, Status};
 use crate::domain::injection::{Injection, InjectionState};
 use crate::domain::proposal::Proposal;
@@ -23,6 +24,7 @@ use crate::targets::own;
 use outcome::Outcome;
 
 pub mod outcome;
+pub mod tour;
 
 /// How often the snapshot is looked at.
 const LOOK: Duration = Duration::from_millis(50);
@@ -32,6 +34,9 @@ const CALM: Duration = Duration::from_secs(30);
 const WHOLE: Duration = Duration::from_secs(240);
 /// The fault must be gone this soon after it was cleared.
 const CLEARED: Duration = Duration::from_secs(60);
+
+/// A decision that was not accepted is tried again after this, if the proposal still waits.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// What to drill.
 #[derive(Clone, Debug)]
@@ -82,9 +87,20 @@ impl Console {
 
 /// Runs one drill from a healthy target to a healthy target.
 pub async fn run(config: &Config, drill: Drill, stage: Stage<'_>) -> anyhow::Result<Outcome> {
+    let (console, engine) = open(config, &stage).await?;
+    let outcome = play(&console, config, drill, &stage).await;
+    close(engine).await;
+    outcome
+}
+
+/// The engine that runs already, or one of our own with its lab.
+async fn open(
+    config: &Config,
+    stage: &Stage<'_>,
+) -> anyhow::Result<(Console, Option<super::Running>)> {
     if let Some(client) = Client::connect(&config.state_dir).await? {
         (stage.say)("using the engine that runs already".into());
-        return play(&Console::Attached(client), config, drill, &stage).await;
+        return Ok((Console::Attached(client), None));
     }
     let lab = crate::lab::up(config, stage.say).await?;
     let store =
@@ -93,9 +109,19 @@ pub async fn run(config: &Config, drill: Drill, stage: Stage<'_>) -> anyhow::Res
     let own = config.targets.iter().map(|target| own::server(target, Some(&lab.runtime)));
     let servers = lab.servers.iter().cloned().chain(own).collect();
     let engine = super::start(config, servers, store).await?;
-    let outcome = play(&Console::Own(engine.handle.clone()), config, drill, &stage).await;
-    engine.stop("the drill is over").await;
-    outcome
+    Ok((Console::Own(engine.handle.clone()), Some(engine)))
+}
+
+async fn close(engine: Option<super::Running>) {
+    if let Some(engine) = engine {
+        engine.stop("the drill is over").await;
+    }
+}
+
+/// The incident that tells how it went, and when the injector saw its symptom.
+struct Played {
+    incident: Arc<Incident>,
+    took_at: Option<DateTime<Utc>>,
 }
 
 async fn play(
@@ -116,6 +142,7 @@ async fn play(
         target: Some(target.clone()),
         params: Default::default(),
         ttl_s: drill.ttl.map(|ttl| ttl.as_secs()),
+        beside: false,
     };
     let accepted = console.order(actor, inject).await?;
     (stage.say)(accepted.message.clone());
@@ -123,10 +150,11 @@ async fn play(
     let played = watch_incident(console, config, stage, &target, (number, last_before)).await;
     // Whatever happened, the lab is left as it was; what went wrong first is what is told.
     let reverted = revert(console, actor, number).await;
-    let (incident, took_at) = played?;
+    let Played { incident, took_at } = played?;
     let injection = reverted?;
-    let after = wait_calm(console, &target).await;
-    Ok(Outcome::of(&before, &incident, &injection, took_at, after.ok().as_deref()))
+    let after = wait_calm(console, &target).await.ok();
+    let seen = outcome::Seen { before: &before, took_at, after: after.as_deref() };
+    Ok(Outcome::of(fault.descriptor(), &incident, &injection, &seen))
 }
 
 async fn choose_target(
@@ -198,9 +226,9 @@ async fn watch_incident(
     stage: &Stage<'_>,
     target: &TargetId,
     (injection, last_before): (u64, u64),
-) -> anyhow::Result<(Arc<Incident>, Option<DateTime<Utc>>)> {
+) -> anyhow::Result<Played> {
     let began = Instant::now();
-    let mut decided: Option<Fingerprint> = None;
+    let mut decided = BTreeSet::new();
     let (mut said, mut took_at) = (String::new(), None);
     loop {
         let snapshot = console.snapshot().await?;
@@ -213,24 +241,34 @@ async fn watch_incident(
             _ => {}
         }
         let of_drill = |i: &&Arc<Incident>| i.target == *target && i.number > last_before;
-        let incident = snapshot.incidents.iter().rev().find(of_drill);
-        if let Some(incident) = incident {
-            let now = progress(incident);
-            if now != said {
-                (stage.say)(now.clone());
-                said = now;
-            }
-            if matches!(incident.status, Status::Resolved | Status::Failed) {
-                return Ok((Arc::clone(incident), took_at));
-            }
+        let incidents: Vec<&Arc<Incident>> = snapshot.incidents.iter().filter(of_drill).collect();
+        let now = incidents.iter().map(|incident| progress(incident)).collect::<Vec<_>>();
+        let now = now.join("; ");
+        if now != said {
+            (stage.say)(now.clone());
+            said.clone_from(&now);
+        }
+        let is_over = |i: &&Arc<Incident>| matches!(i.status, Status::Resolved | Status::Failed);
+        if let Some(told) = telling(&incidents)
+            && incidents.iter().all(is_over)
+        {
+            return Ok(Played { incident: Arc::clone(told), took_at });
+        }
+        for incident in incidents {
             decide(console, config, stage, incident, &mut decided).await?;
         }
         if began.elapsed() > WHOLE {
-            let what = incident.map_or("no incident was opened".to_owned(), |i| progress(i));
+            let what = if now.is_empty() { "no incident was opened".into() } else { now };
             bail!("not over after {} s: {what}", WHOLE.as_secs());
         }
         sleep(LOOK).await;
     }
+}
+
+/// Of several symptoms of one fault, the incident that led to an action tells how it went; else the first.
+fn telling<'a>(incidents: &[&'a Arc<Incident>]) -> Option<&'a Arc<Incident>> {
+    let acted = |i: &&&Arc<Incident>| i.executions.iter().any(Execution::has_acted);
+    incidents.iter().find(acted).or_else(|| incidents.first()).copied()
 }
 
 async fn decide(
@@ -238,15 +276,14 @@ async fn decide(
     config: &Config,
     stage: &Stage<'_>,
     incident: &Incident,
-    decided: &mut Option<Fingerprint>,
+    decided: &mut BTreeSet<String>,
 ) -> anyhow::Result<()> {
     let Some(active) = incident.active_execution() else { return Ok(()) };
     let Some(proposal) = &active.proposal else { return Ok(()) };
     let waits = active.state == ExecutionState::AwaitingApproval;
-    if !waits || decided.as_ref() == Some(&proposal.fingerprint) {
+    if !waits || !decided.insert(proposal.fingerprint.0.clone()) {
         return Ok(());
     }
-    *decided = Some(proposal.fingerprint.clone());
     let fingerprint = proposal.fingerprint.0.clone();
     let verdict = tokio::task::block_in_place(|| (stage.ask)(incident, proposal));
     let command = match verdict {
@@ -259,8 +296,12 @@ async fn decide(
     };
     match console.order(&config.operator, command).await {
         Ok(accepted) => (stage.say)(accepted.message),
-        // The proposal may have moved on meanwhile; the next one will be asked about.
-        Err(refused) => (stage.say)(format!("not accepted: {refused}")),
+        // The proposal may have moved on meanwhile, or another action still runs: then it is asked again.
+        Err(refused) => {
+            decided.remove(&proposal.fingerprint.0);
+            (stage.say)(format!("not accepted: {refused}"));
+            sleep(AGAIN).await;
+        }
     }
     Ok(())
 }

@@ -23,6 +23,10 @@ const LOOK: Duration = Duration::from_millis(500);
 /// A revert that failed is tried again after this, until it works.
 const AGAIN: Duration = Duration::from_secs(5);
 
+/// Injections on top of it have so long to be taken back first.
+const THEIR_TURN: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_millis(50);
+
 type Results = mpsc::UnboundedSender<Input>;
 
 /// Where injections are written down, who is told, and whether the engine ends.
@@ -86,6 +90,23 @@ pub(super) async fn adopt(injection: Injection, desk: Desk) {
 fn watched(desk: &Desk, id: InjectionId) -> Option<Journal> {
     let live = watchdog::live(&desk.state_dir);
     live.into_iter().find(|journal| journal.injection.id == id && journal.watchdog.is_alive())
+}
+
+/// Ends an injection when those that came after it are over, or when that takes too long.
+pub(super) async fn revert_after(injection: Injection, after: Vec<InjectionId>, desk: Desk) {
+    let later_are_over = async {
+        let lives = || {
+            let live = watchdog::live(&desk.state_dir);
+            live.iter().any(|journal| after.contains(&journal.injection.id))
+        };
+        while !after.is_empty() && lives() {
+            sleep(SOON).await;
+        }
+    };
+    if tokio::time::timeout(THEIR_TURN, later_are_over).await.is_err() {
+        tracing::warn!(injection = injection.name(), "not waiting longer for those on top of it");
+    }
+    revert(injection, desk).await;
 }
 
 /// Ends an injection: through its watchdog, or in its place when it is dead. An engine that ends leaves what it

@@ -18,7 +18,7 @@ pub(super) fn complete(
     default_ttl: Duration,
 ) -> Result<Input, Refused> {
     let Ordered { actor, command } = ordered;
-    let Command::Inject { fault, target, params, ttl_s } = command else {
+    let Command::Inject { fault, target, params, ttl_s, beside } = command else {
         return Ok(Input::Command(Ordered { actor, command }));
     };
     let known = faults::find(fault.as_str()).ok_or_else(|| {
@@ -39,6 +39,7 @@ pub(super) fn complete(
         params,
         ttl: TimeDelta::seconds(i64::try_from(ttl_s).unwrap_or(120)),
         undo: known.descriptor().undo.iter().map(|line| (*line).to_owned()).collect(),
+        beside,
     })
 }
 

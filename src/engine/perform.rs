@@ -124,8 +124,8 @@ impl Performer {
                 let work = injections::adopt(*injection, self.desk());
                 self.tasks.spawn("adopt injection", work);
             }
-            Effect::Revert { injection } => {
-                let work = injections::revert(*injection, self.desk());
+            Effect::Revert { injection, after } => {
+                let work = injections::revert_after(*injection, after, self.desk());
                 self.tasks.spawn_to_end("revert", work);
             }
             Effect::Forget { injection } => watchdog::forget(&self.state_dir, injection),

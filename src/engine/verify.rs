@@ -11,6 +11,8 @@ use crate::domain::execution::{Check, Verification};
 use crate::domain::health::{self, Health};
 use crate::domain::sample::{Answer, Sample};
 
+mod beside;
+
 /// A fix that shows no effect within this, plus the hold, is no fix.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Until the symptom is gone, look often: somebody waits.
@@ -24,9 +26,10 @@ pub(super) async fn prove(watched: &Watched, steps: &[RanStep], goal: &Goal) -> 
     let mut proof = Verification::default();
     let mut good_since: Option<Instant> = None;
     loop {
-        let (checks, health) = round(watched, steps, goal).await;
+        let Round { checks, left_out, health } = round(watched, steps, goal).await;
         proof.rounds += 1;
         proof.checks = checks;
+        proof.left_out = left_out;
         proof.health_after = health;
         if proof.passed() {
             let since = *good_since.get_or_insert_with(Instant::now);
@@ -46,17 +49,25 @@ pub(super) async fn prove(watched: &Watched, steps: &[RanStep], goal: &Goal) -> 
     }
 }
 
-async fn round(watched: &Watched, steps: &[RanStep], goal: &Goal) -> (Vec<Check>, Health) {
+/// What one round saw.
+struct Round {
+    checks: Vec<Check>,
+    left_out: Vec<String>,
+    health: Health,
+}
+
+async fn round(watched: &Watched, steps: &[RanStep], goal: &Goal) -> Round {
     let (held, fresh) = tokio::join!(watched.probe.held(), watched.probe.fresh());
     let health = health::judge(&watched.server.target, Some(&held), Some(&fresh));
-    let mut checks = vec![
+    let base = vec![
         answer_check("a new client connects", &fresh, &fresh.connect),
         answer_check("it reads", &fresh, &fresh.read),
         answer_check("it writes", &fresh, &fresh.write),
         health_check(health, goal),
     ];
+    let (mut checks, left_out) = beside::without_other_trouble(base, &held, goal);
     // Asking a server that is not back about its insides only costs deadlines.
-    if fresh.connect.is_ok() {
+    if fresh.connect.is_ok() || (!goal.besides.is_empty() && held.connect.is_ok()) {
         for ran in steps {
             if let Some(action) =
                 actions::find_for(ran.plan.action.as_str(), watched.server.target.engine)
@@ -65,7 +76,7 @@ async fn round(watched: &Watched, steps: &[RanStep], goal: &Goal) -> (Vec<Check>
             }
         }
     }
-    (checks, health)
+    Round { checks, left_out, health }
 }
 
 fn answer_check(name: &str, sample: &Sample, answer: &Answer) -> Check {

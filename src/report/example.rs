@@ -150,6 +150,7 @@ pub(crate) fn verification() -> Verification {
             check("other keys", Some(true), "20 of 20"),
         ],
         rounds: 40,
+        left_out: vec![],
         held_ms: 10_000,
         health_after: Health::Score(96),
         symptom_free_after_ms: Some(180),
@@ -236,6 +237,7 @@ pub(crate) fn injection(state: InjectionState) -> Injection {
         undo: vec!["UNLINK its own keys".into()],
         started_at: at(-3_000),
         deadline: at(117_000),
+        beside: false,
         state,
     }
 }

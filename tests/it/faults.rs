@@ -39,6 +39,7 @@ fn injection(bench: &Bench, fault: &str, params: &[(&str, u64)], ttl: Duration) 
         undo: Vec::new(),
         started_at: now,
         deadline: now + TimeDelta::from_std(ttl).expect("a short time"),
+        beside: false,
         state: InjectionState::Starting,
     }
 }

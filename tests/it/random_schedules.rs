@@ -229,6 +229,7 @@ impl Sim {
             params: BTreeMap::new(),
             ttl: TimeDelta::seconds(60),
             undo: vec!["unlink the keys".into()],
+            beside: false,
         });
     }
 
@@ -397,7 +398,7 @@ impl Sim {
                     ));
                 }
             }
-            Effect::Revert { injection } => {
+            Effect::Revert { injection, .. } => {
                 let state = InjectionState::Reverted {
                     at: self.now,
                     by: "engine".into(),
@@ -499,6 +500,7 @@ impl Sim {
         Verification {
             checks: vec![check],
             rounds: 5,
+            left_out: vec![],
             held_ms: 10_000,
             health_after,
             symptom_free_after_ms: Some(50),

@@ -1,13 +1,14 @@
 //! Carrying out an approved proposal: step by step, proof by measurement, taking back, what comes next.
 
 use super::{Turn, actor};
-use crate::domain::effect::{Effect, Goal, Prepared};
+use crate::domain::diagnosis::Grade;
+use crate::domain::effect::{Besides, Effect, Goal, Prepared};
 use crate::domain::event::EventBody;
 use crate::domain::execution::{
     Approval, Execution, ExecutionState, Output, Phase, PhaseLine, StepEnd, StepRun, Verification,
 };
 use crate::domain::health::Health;
-use crate::domain::ids::{ExecutionId, IncidentId};
+use crate::domain::ids::{CauseId, ExecutionId, IncidentId};
 use crate::domain::incident::{Incident, Status, Tried};
 use crate::domain::proposal::{Proposal, fingerprint};
 use crate::domain::undo::{ran_steps, undo_steps};
@@ -204,14 +205,11 @@ impl Turn<'_> {
             hold: target.verify_hold,
             above_score: target.thresholds.resolve_above_score,
             or_level: incident.health_before,
+            besides: self.besides(incident, ran),
         };
         let target = incident.target.clone();
         let steps = ran_steps(ran);
-        let text = format!(
-            "a fresh client reads and writes, health above {}, the cause is gone; held for {} s",
-            goal.above_score,
-            goal.hold.as_secs()
-        );
+        let text = goal_text(&goal);
         let line = PhaseLine::say(Phase::Verifying, text);
         self.emit_on(id, actor::AGENT, EventBody::Phase { execution, line });
         self.work_began(execution);
@@ -256,14 +254,43 @@ impl Turn<'_> {
         failure
     }
 
+    /// What else is wrong with the target: other incidents, and causes of this one that are still to be dealt with.
+    fn besides(&self, incident: &Incident, ran: &Execution) -> Besides {
+        let open = self.world.ledger.open_on(&incident.target);
+        let others = open.iter().filter(|other| other.id != incident.id);
+        Besides {
+            findings: others.map(|other| other.finding).collect(),
+            causes: causes_left(incident, ran),
+        }
+    }
+
     fn complete(&mut self, id: IncidentId, execution: ExecutionId, health: Health) {
         let Some(incident) = self.incident(id) else { return };
         let tried = tried(incident, "worked");
+        if let Some(rest) = self.what_remains(incident, execution) {
+            let text = format!("proven for its own cause; what is left: {rest}");
+            let line = PhaseLine::say(Phase::Complete, text);
+            self.emit_on(id, actor::AGENT, EventBody::Phase { execution, line });
+            self.end_execution(id, execution, ExecutionState::Completed, None, tried);
+            let reason = format!("one cause is dealt with; {rest} is left");
+            self.move_to(id, actor::AGENT, Status::Investigating, &reason);
+            self.investigate(id, None);
+            return;
+        }
         self.say_resolved(id, execution, health);
         self.end_execution(id, execution, ExecutionState::Completed, None, tried);
         let reason = "the fix is proven".to_owned();
         self.emit_on(id, actor::AGENT, EventBody::IncidentResolved { health, reason });
         self.report(id);
+    }
+
+    /// The other causes of the same symptom, when the proof had to leave the symptom itself out because of them.
+    fn what_remains(&self, incident: &Incident, execution: ExecutionId) -> Option<String> {
+        let ran = incident.executions.iter().find(|ran| ran.id == execution)?;
+        let left_out = ran.verification.as_ref().is_some_and(|proof| !proof.left_out.is_empty());
+        let causes = causes_left(incident, ran);
+        let names: Vec<&str> = causes.iter().map(CauseId::as_str).collect();
+        (left_out && !names.is_empty()).then(|| names.join(", "))
     }
 
     pub(super) fn say_resolved(&mut self, id: IncidentId, execution: ExecutionId, health: Health) {
@@ -358,6 +385,31 @@ impl Turn<'_> {
     }
 }
 
+/// The causes that were confirmed beside the one this execution is for, and that nothing was tried against.
+fn causes_left(incident: &Incident, ran: &Execution) -> Vec<CauseId> {
+    let Some(proposal) = &ran.proposal else { return Vec::new() };
+    let judged = incident.diagnosis.iter().flat_map(|diagnosis| &diagnosis.causes);
+    judged
+        .filter(|judged| judged.grade == Grade::Confirmed && judged.cause != proposal.draft.cause)
+        .filter(|judged| incident.tried.iter().all(|tried| tried.cause != judged.cause))
+        .map(|judged| judged.cause.clone())
+        .collect()
+}
+
+fn goal_text(goal: &Goal) -> String {
+    let hold = goal.hold.as_secs();
+    if goal.besides.is_empty() {
+        let above = goal.above_score;
+        return format!(
+            "a fresh client reads and writes, health above {above}, the cause is gone; held for {hold} s"
+        );
+    }
+    format!(
+        "the cause is gone, and what a client feels that is not due to {}; held for {hold} s",
+        goal.besides.describe()
+    )
+}
+
 fn tried(incident: &Incident, outcome: &str) -> Option<Tried> {
     let draft = &incident.active_execution()?.proposal.as_ref()?.draft;
     let actions = draft.steps.iter().map(|step| step.action.clone()).collect();
@@ -373,13 +425,21 @@ fn result_text(ok: bool, output: &Output) -> String {
     }
 }
 
+fn left_out(verification: &Verification) -> String {
+    match verification.left_out.as_slice() {
+        [] => String::new(),
+        left_out => format!("; not judged, due to other trouble: {}", left_out.join("; ")),
+    }
+}
+
 fn proof_text(verification: &Verification) -> String {
     let held = verification.held_ms as f64 / 1_000.0;
     match verification.failure() {
         None => format!(
-            "PASS  {} checks over {} rounds, held {held:.1} s",
+            "PASS  {} checks over {} rounds, held {held:.1} s{}",
             verification.checks.len(),
-            verification.rounds
+            verification.rounds,
+            left_out(verification)
         ),
         Some(failure) => format!("FAIL  {failure}"),
     }

@@ -15,17 +15,20 @@ use crate::domain::injection::{Injection, InjectionState};
 /// The watchdog keeps the deadline; the engine steps in when it is this late.
 const GRACE: TimeDelta = TimeDelta::seconds(5);
 
+/// An injection somebody ordered.
+pub(super) struct Wanted {
+    pub(super) fault: FaultId,
+    pub(super) target: TargetId,
+    pub(super) params: BTreeMap<String, Value>,
+    pub(super) ttl: TimeDelta,
+    pub(super) undo: Vec<String>,
+    pub(super) beside: bool,
+}
+
 impl Turn<'_> {
-    pub(super) fn inject(
-        &mut self,
-        by: &str,
-        fault: FaultId,
-        target: TargetId,
-        params: BTreeMap<String, Value>,
-        ttl: TimeDelta,
-        undo: Vec<String>,
-    ) -> Result<Accepted, Refused> {
-        self.may_inject(&target)?;
+    pub(super) fn inject(&mut self, by: &str, wanted: Wanted) -> Result<Accepted, Refused> {
+        let Wanted { fault, target, params, ttl, undo, beside } = wanted;
+        self.may_inject(&target, &fault, beside)?;
         let injection = Injection {
             id: InjectionId(self.ids.next(self.now)),
             number: self.world.ledger.last_injection + 1,
@@ -36,6 +39,7 @@ impl Turn<'_> {
             undo,
             started_at: self.now,
             deadline: self.now + ttl,
+            beside,
             state: InjectionState::Starting,
         };
         let (name, number) = (injection.name(), injection.number);
@@ -54,7 +58,7 @@ impl Turn<'_> {
         Ok(Accepted { message, incident: None, injection: Some(number) })
     }
 
-    fn may_inject(&self, target: &TargetId) -> Result<(), Refused> {
+    fn may_inject(&self, target: &TargetId, fault: &FaultId, beside: bool) -> Result<(), Refused> {
         let Some(watch) = self.world.watches.get(target) else {
             return Err(Refused::because(format!("{target} is not watched here")));
         };
@@ -62,12 +66,16 @@ impl Turn<'_> {
             let text = format!("{target} is not a server of the lab; only the lab may be broken");
             return Err(Refused::because(text));
         }
-        if let Some(live) = self.world.ledger.live_injections(target).first() {
+        let live = self.world.ledger.live_injections(target);
+        if let Some(live) = live.iter().find(|live| !beside || live.fault == *fault) {
             let name = live.name();
             return Err(Refused::because(format!(
                 "{name} ({}) is still on {target}; clear it first: simctl clear {name}",
                 live.fault
             )));
+        }
+        if beside {
+            return Ok(());
         }
         if let Some(open) = self.world.ledger.open_on(target).first() {
             let name = open.name();
@@ -86,6 +94,7 @@ impl Turn<'_> {
         Ok(())
     }
 
+    /// In reverse order on every target, since the later ones were put on top of the earlier ones.
     pub(super) fn clear(
         &mut self,
         by: &str,
@@ -111,19 +120,20 @@ impl Turn<'_> {
             return Ok(Accepted { message: what, ..Accepted::default() });
         }
         let names: Vec<String> = live.iter().map(Injection::name).collect();
-        for injection in live {
-            self.revert(by, injection);
+        for (at, injection) in live.iter().enumerate() {
+            let later = live.iter().take(at).filter(|other| other.target == injection.target);
+            self.revert(by, injection.clone(), later.map(|other| other.id).collect());
         }
         let message = format!("reverting {}", names.join(", "));
         Ok(Accepted { message, ..Accepted::default() })
     }
 
-    pub(super) fn revert(&mut self, by: &str, injection: Injection) {
+    pub(super) fn revert(&mut self, by: &str, injection: Injection, after: Vec<InjectionId>) {
         let target = Some(injection.target.clone());
         let body =
             EventBody::InjectionMoved { injection: injection.id, state: InjectionState::Reverting };
         self.emit(None, target, by, body);
-        self.outcome.effects.push(Effect::Revert { injection: Box::new(injection) });
+        self.outcome.effects.push(Effect::Revert { injection: Box::new(injection), after });
     }
 
     pub(super) fn injection_moved(&mut self, id: InjectionId, state: InjectionState) {
@@ -157,7 +167,7 @@ impl Turn<'_> {
             .cloned()
             .collect();
         for injection in overdue {
-            self.revert(actor::ENGINE, injection);
+            self.revert(actor::ENGINE, injection, Vec::new());
         }
     }
 }

@@ -89,8 +89,9 @@ impl Turn<'_> {
                 let reply = self.command(&actor, command);
                 self.outcome.reply = Some(reply);
             }
-            Input::Inject { actor, fault, target, params, ttl, undo } => {
-                let reply = self.inject(&actor, fault, target, params, ttl, undo);
+            Input::Inject { actor, fault, target, params, ttl, undo, beside } => {
+                let wanted = inject::Wanted { fault, target, params, ttl, undo, beside };
+                let reply = self.inject(&actor, wanted);
                 self.outcome.reply = Some(reply);
             }
             Input::InjectionMoved { injection, state } => self.injection_moved(injection, state),

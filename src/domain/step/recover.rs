@@ -21,7 +21,7 @@ impl Turn<'_> {
         for injection in live {
             let overdue = self.now >= injection.deadline;
             if overdue || injection.state == InjectionState::Reverting {
-                self.revert(actor::ENGINE, injection);
+                self.revert(actor::ENGINE, injection, Vec::new());
             } else {
                 self.outcome.effects.push(Effect::Adopt { injection: Box::new(injection) });
             }

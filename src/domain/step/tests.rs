@@ -21,6 +21,7 @@ use story::{REDIS, Story, incident, investigation_of};
 
 mod again;
 mod crash;
+mod several;
 mod stop;
 mod story;
 mod undo;
@@ -399,6 +400,7 @@ fn only_a_healthy_lab_target_is_broken_and_only_once() {
         params: BTreeMap::new(),
         ttl: TimeDelta::seconds(120),
         undo: vec![],
+        beside: false,
     };
     let mut story = Story::new();
     let refused = |reply: Option<Result<Accepted, Refused>>| reply.unwrap().unwrap_err().reason;
@@ -440,6 +442,7 @@ fn an_injection_that_outlives_its_deadline_is_reverted_by_the_engine() {
         params: BTreeMap::new(),
         ttl: TimeDelta::seconds(30),
         undo: vec![],
+        beside: false,
     });
     story.later(34).say(Input::Tick);
     assert!(story.effects.is_empty(), "the watchdog has its grace");

@@ -3,12 +3,14 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use crate::domain::diagnosis::Grade;
 use crate::domain::execution::{Execution, Verification};
 use crate::domain::health::Health;
 use crate::domain::incident::{Incident, Status};
 use crate::domain::injection::{Injection, InjectionState};
 use crate::domain::proposal::Consequence;
 use crate::engine::handle::TargetView;
+use crate::faults::Descriptor;
 
 /// How a drill went.
 #[derive(Clone, Debug, Serialize)]
@@ -31,8 +33,17 @@ pub struct Outcome {
     pub failure: Option<String>,
     /// What is still different from before, after the injection was undone.
     pub left_over: Vec<String>,
-    /// Recovery was proven and nothing is left over.
+    /// What was expected, where it came differently.
+    pub unexpected: Vec<String>,
+    /// The cause was found, what can be recovered was proven to be, and nothing is left over.
     pub passed: bool,
+}
+
+/// What the drill itself saw around the incident.
+pub(super) struct Seen<'a> {
+    pub(super) before: &'a TargetView,
+    pub(super) took_at: Option<DateTime<Utc>>,
+    pub(super) after: Option<&'a TargetView>,
 }
 
 /// Times in milliseconds, from the events' own clock.
@@ -66,17 +77,17 @@ pub struct Levels {
 
 impl Outcome {
     pub(super) fn of(
-        before: &TargetView,
+        fault: &Descriptor,
         incident: &Incident,
         injection: &Injection,
-        took_at: Option<DateTime<Utc>>,
-        after: Option<&TargetView>,
+        seen: &Seen<'_>,
     ) -> Self {
+        let Seen { before, took_at, after } = seen;
         let ran = incident.executions.iter().rev().find(|execution| execution.has_acted());
         let proposal = ran.and_then(|execution| execution.proposal.as_ref());
         let judged = incident.diagnosis.as_ref().and_then(|diagnosis| diagnosis.causes.first());
-        let proven = ran.and_then(|e| e.verification.as_ref()).is_some_and(Verification::passed);
         let left_over = left_over(injection);
+        let unexpected = unexpected(fault, incident, ran);
         let after_health =
             after.map_or(incident.health_at_end.unwrap_or_default(), |view| view.health);
         Self {
@@ -94,7 +105,7 @@ impl Outcome {
                     p.draft.steps.iter().flat_map(|s| s.preview.consequences.clone()).collect()
                 })
                 .unwrap_or_default(),
-            times: times(incident, ran, took_at),
+            times: times(incident, ran, *took_at),
             health: Levels {
                 before: before.health.score(),
                 at_open: incident.health_at_open.score(),
@@ -102,13 +113,38 @@ impl Outcome {
             },
             status: incident.status.as_str().to_owned(),
             failure: incident.failure_reason.clone(),
-            passed: proven
-                && incident.status == Status::Resolved
-                && left_over.is_empty()
-                && after.is_some(),
+            passed: unexpected.is_empty() && left_over.is_empty() && after.is_some(),
+            unexpected,
             left_over,
         }
     }
+}
+
+/// How it went otherwise than the catalogue says, in words.
+fn unexpected(fault: &Descriptor, incident: &Incident, ran: Option<&Execution>) -> Vec<String> {
+    let mut found = Vec::new();
+    let judged = incident.diagnosis.iter().flat_map(|diagnosis| &diagnosis.causes);
+    let named = judged.clone().any(|j| j.cause == *fault.cause && j.grade > Grade::Inconclusive);
+    if !named {
+        found.push(format!("{} is not among the causes found", fault.cause));
+    }
+    if fault.fixed_by.is_empty() {
+        if ran.is_some() {
+            found.push("an action ran where only a person can help".into());
+        }
+        return found;
+    }
+    let Some(ran) = ran else {
+        found.push(format!("no action ran, {} was expected", fault.fixed_by.join(", ")));
+        return found;
+    };
+    let others = ran.steps.iter().filter(|run| fault.fixed_by.iter().all(|id| run.action != **id));
+    found.extend(others.map(|run| format!("{} ran instead", run.action)));
+    let proven = ran.verification.as_ref().is_some_and(Verification::passed);
+    if !proven || incident.status != Status::Resolved {
+        found.push("the recovery is not proven".into());
+    }
+    found
 }
 
 fn actions(execution: &Execution) -> Vec<String> {

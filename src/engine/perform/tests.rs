@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use super::*;
+use crate::domain::effect::Besides;
 use crate::domain::target::{Engine, Periods, Profile, Target, Thresholds};
 use crate::targets::redis::RedisLink;
 use crate::targets::{Link, Server};
@@ -55,7 +56,12 @@ fn ids() -> (IncidentId, ExecutionId) {
 async fn work_on_a_target_that_is_not_watched_ends_at_once() {
     let (mut performer, mut results, _dir) = performer(BTreeMap::new()).await;
     let (incident, execution) = ids();
-    let goal = Goal { hold: Duration::from_secs(1), above_score: 80.0, or_level: None };
+    let goal = Goal {
+        hold: Duration::from_secs(1),
+        above_score: 80.0,
+        or_level: None,
+        besides: Besides::default(),
+    };
     let (target, steps) = (REDIS, Vec::new());
     performer.perform(Effect::Verify { incident, execution, target, steps, goal });
     let Ok(Input::Verified { verification, .. }) = results.try_recv() else { panic!("no answer") };

@@ -61,10 +61,10 @@ pub(super) async fn check(
     if left <= TimeDelta::zero() || left > LONGEST {
         return refused("a fault needs a deadline in the future, an hour away at most".into());
     }
-    let busy = journal::live(&spec.state_dir);
-    if let Some(other) = busy.iter().find(|j| {
-        j.injection.target == spec.injection.target && j.injection.id != spec.injection.id
-    }) {
+    let (this, busy) = (&spec.injection, journal::live_beside(&spec.state_dir, &spec.injection));
+    if let Some(other) =
+        busy.iter().find(|other| !this.beside || other.injection.fault == this.fault)
+    {
         return refused(format!(
             "{name} is still broken by {} ({}); `simctl clear` undoes it",
             other.injection.name(),

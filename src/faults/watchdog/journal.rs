@@ -27,6 +27,9 @@ pub struct Journal {
     pub params: Params,
     pub saved: Saved,
     pub before: StateOfServer,
+    /// What it was like before the injections that were there already.
+    #[serde(default)]
+    pub beneath: Vec<StateOfServer>,
     pub watchdog: Process,
 }
 
@@ -76,6 +79,15 @@ impl Journal {
 pub fn live(state_dir: &Path) -> Vec<Journal> {
     let (live, _) = entries(state_dir);
     live.into_iter().filter_map(|(_, read)| read.ok()).collect()
+}
+
+/// The other injections on the same target that are not undone yet, newest first.
+pub(super) fn live_beside(state_dir: &Path, injection: &Injection) -> Vec<Journal> {
+    let mut others = live(state_dir);
+    others.retain(|other| {
+        other.injection.target == injection.target && other.injection.id != injection.id
+    });
+    others
 }
 
 /// Removes the record of an injection that is over, once it is stored elsewhere.

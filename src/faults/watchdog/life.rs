@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::time::{Instant, sleep};
 
-use super::{Journal, Process, Report, Spec, guard, undo};
+use super::{Journal, Process, Report, Spec, guard, journal, undo};
 use crate::domain::injection::InjectionState;
 use crate::engine::clock;
 use crate::faults::{Fault, FaultError, Grip, Marks, Params, Saved, complete_params, named, state};
@@ -101,12 +101,14 @@ async fn begin<'a>(spec: &'a Spec, server: &'a Server) -> Result<Life<'a>, Fault
             server.target.id
         )));
     }
+    let beneath = journal::live_beside(&spec.state_dir, &spec.injection);
     let journal = Journal {
         injection: spec.injection.clone(),
         server: spec.server.clone(),
         params,
         saved,
         before,
+        beneath: beneath.into_iter().map(|other| other.before).collect(),
         watchdog: Process::me(),
     };
     journal.write(&spec.state_dir)?;
@@ -149,18 +151,19 @@ impl Life<'_> {
 
     async fn end(mut self, end: End, report: Reporter<'_>) {
         self.note(InjectionState::Reverting);
-        let left_over = match undo::undo(&self.journal, self.server, PATIENCE).await {
-            Ok(left_over) => left_over,
-            // No last word: whoever listens finds in the journal that it is not over, and tries again.
-            Err(error) => {
-                let text = format!(
-                    "{} is not undone yet; `simctl clear` tries again: {}",
-                    self.journal.injection.name(),
-                    error.in_words()
-                );
-                return report(Report::Progress { text });
-            }
-        };
+        let left_over =
+            match undo::undo(&self.journal, self.server, &self.spec.state_dir, PATIENCE).await {
+                Ok(left_over) => left_over,
+                // No last word: whoever listens finds in the journal that it is not over, and tries again.
+                Err(error) => {
+                    let text = format!(
+                        "{} is not undone yet; `simctl clear` tries again: {}",
+                        self.journal.injection.name(),
+                        error.in_words()
+                    );
+                    return report(Report::Progress { text });
+                }
+            };
         let (state, last) = end.told(left_over);
         self.journal.injection.state = state;
         if let Err(error) = self.journal.finish(&self.spec.state_dir) {

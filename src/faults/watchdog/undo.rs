@@ -1,11 +1,12 @@
 //! Taking an injection back, for as long as it takes, and looking whether the server is as it was.
 
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-use super::Journal;
-use crate::faults::state;
+use super::{Journal, journal};
+use crate::faults::state::{self, StateOfServer};
 use crate::faults::{Class, Fault, FaultError, Marks, named, standing};
 use crate::ports::runtime::{RuntimeKind, UnitStatus};
 use crate::targets::Server;
@@ -23,13 +24,14 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 pub(super) async fn undo(
     journal: &Journal,
     server: &Server,
+    state_dir: &Path,
     patience: Duration,
 ) -> Result<Vec<String>, FaultError> {
     let fault = named(journal.injection.fault.as_str())?;
     let start = Instant::now();
     let mut pause = PAUSE;
     loop {
-        let error = match attempt(journal, fault, server).await {
+        let error = match attempt(journal, fault, server, state_dir).await {
             Ok(left_over) => return Ok(left_over),
             Err(error) => error,
         };
@@ -46,6 +48,7 @@ async fn attempt(
     journal: &Journal,
     fault: &dyn Fault,
     server: &Server,
+    state_dir: &Path,
 ) -> Result<Vec<String>, FaultError> {
     if is_gone(journal, fault, server).await? {
         return Ok(Vec::new());
@@ -54,7 +57,7 @@ async fn attempt(
     loop {
         revert(journal, fault, server).await?;
         let after = state::capture(server, &Marks::of(&journal.saved)).await;
-        let left_over = state::difference(&journal.before, &after);
+        let left_over = left_over(journal, &after, state_dir);
         let patience = if after.unanswered.is_some() { WAKE } else { SETTLE };
         if left_over.is_empty() || start.elapsed() > patience {
             // Nobody can say of a server that does not answer that it is as it was.
@@ -67,6 +70,23 @@ async fn attempt(
         }
         sleep(PAUSE).await;
     }
+}
+
+/// What differs from before and is this fault's: not what was undone beneath it meanwhile, nor what another one
+/// that is still there changed since.
+fn left_over(journal: &Journal, after: &StateOfServer, state_dir: &Path) -> Vec<String> {
+    let mut found = state::difference(&journal.before, after);
+    for beneath in &journal.beneath {
+        let since = state::difference(beneath, after);
+        found.retain(|words| since.contains(words));
+    }
+    for other in journal::live_beside(state_dir, &journal.injection) {
+        if other.injection.number > journal.injection.number {
+            let others = state::difference(&other.before, after);
+            found.retain(|words| !others.contains(words));
+        }
+    }
+    found
 }
 
 /// Whether the fault went with the server: the unit is no more, another one, or stopped with all it held.

@@ -203,6 +203,7 @@ impl Inject {
             target: Some(choice.target),
             params,
             ttl_s: Some(filled.ttl_s),
+            beside: false,
         });
         self.order = Some(order);
         self.confirm.sent = true;

@@ -272,6 +272,7 @@ impl<'a> Stage<'a> {
         Verification {
             checks: vec![check],
             rounds: 21,
+            left_out: vec![],
             held_ms: 10_000,
             health_after: health,
             symptom_free_after_ms: Some(20),

@@ -140,6 +140,7 @@ impl Script {
             undo: vec!["unlink simctl:fill:*".into()],
             started_at: self.now,
             deadline: self.now + TimeDelta::seconds(120),
+            beside: false,
             state: InjectionState::Starting,
         };
         self.tell(None, "ann", EventBody::InjectionStarted { injection });
@@ -165,6 +166,7 @@ impl Script {
                 detail: "SET answered OK".into(),
             }],
             rounds: 40,
+            left_out: vec![],
             held_ms: 10_000,
             health_after: Health::Score(98),
             symptom_free_after_ms: Some(120),

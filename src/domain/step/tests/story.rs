@@ -209,6 +209,7 @@ impl Story {
         let verification = Verification {
             checks: vec![check],
             rounds: 3,
+            left_out: vec![],
             held_ms: 10_000,
             health_after: Health::Score(90),
             symptom_free_after_ms: Some(40),

@@ -69,6 +69,7 @@ fn the_exact_name_and_enter_send_one_order_with_what_the_fields_hold() {
         fault: FaultId::of("maxmemory-lowered"),
         target: Some("redis-test".into()),
         params: BTreeMap::from([("megabytes".to_owned(), Value::from(5))]),
+        beside: false,
         ttl_s: Some(60),
     };
     assert_eq!(*command, wanted);
