@@ -30,7 +30,11 @@ static DESCRIPTOR: Descriptor = Descriptor {
     title: "Disconnect chosen clients",
     about: "Closes the connections with these ids, one by one. Right when named clients are the cause: one that \
             writes without end, or one that does not read its replies.",
-    args: &[Arg { name: "ids", about: "client ids as CLIENT LIST gives them" }],
+    args: &[
+        Arg { name: "ids", about: "client ids as CLIENT LIST gives them" },
+        Arg { name: "min_buffers", about: "spare those whose buffers hold fewer bytes by now" },
+        Arg { name: "min_idle_s", about: "spare those that did something within so many seconds" },
+    ],
     needs: &[Need::Redis(&["client|kill", "client|list", "info"])],
     verify: "these clients are gone, and none like them is back doing the same",
 };
@@ -47,11 +51,15 @@ struct Victim {
     host: String,
     user: String,
     cmd: String,
+    /// What its buffers held, when it was disconnected for that.
+    #[serde(default)]
+    buffers: Option<u64>,
 }
 
 impl Victim {
-    fn of(client: &RedisClient) -> Self {
+    fn of(client: &RedisClient, wanted: &Wanted) -> Self {
         Self {
+            buffers: wanted.min_buffers.map(|_| buffers(client)),
             id: client.id,
             name: client.name.clone(),
             host: host(&client.addr).into(),
@@ -62,12 +70,51 @@ impl Victim {
 
     /// The same program doing the same: ids only grow, so a higher one came later.
     fn is_back_as(&self, client: &RedisClient, highest: u64) -> bool {
-        client.id > highest
+        let same = client.id > highest
             && client.name == self.name
             && client.user == self.user
             && host(&client.addr) == self.host
-            && client.cmd == self.cmd
-            && !is_ours(client)
+            && !is_ours(client);
+        same && match self.buffers {
+            // Asking for something is no harm; not reading it is.
+            Some(held) => buffers(client) > held / 2,
+            None => client.cmd == self.cmd,
+        }
+    }
+}
+
+fn buffers(client: &RedisClient) -> u64 {
+    client.omem + client.qbuf
+}
+
+/// What was ordered.
+struct Wanted {
+    ids: Vec<u64>,
+    min_buffers: Option<u64>,
+    min_idle_s: Option<u64>,
+}
+
+impl Wanted {
+    fn read(args: &Args) -> Result<Self, ActionError> {
+        let given = Given::to(&DESCRIPTOR, args)?;
+        let mut ids: Vec<u64> = given.required("ids", "a list of client ids, like [12, 15]")?;
+        ids.sort_unstable();
+        ids.dedup();
+        if ids.is_empty() {
+            return Err(wrong("ids", "names no client"));
+        }
+        Ok(Self {
+            ids,
+            min_buffers: given.optional("min_buffers", "a number of bytes")?,
+            min_idle_s: given.optional("min_idle_s", "a number of seconds")?,
+        })
+    }
+
+    /// One of those named that still is what it was named for.
+    fn takes(&self, client: &RedisClient) -> bool {
+        self.ids.contains(&client.id)
+            && self.min_buffers.is_none_or(|least| buffers(client) >= least)
+            && self.min_idle_s.is_none_or(|least| client.idle_s >= least)
     }
 }
 
@@ -95,19 +142,11 @@ fn protected(client: &RedisClient) -> Option<&'static str> {
     }
 }
 
-fn read_ids(args: &Args) -> Result<Vec<u64>, ActionError> {
-    let mut ids: Vec<u64> =
-        Given::to(&DESCRIPTOR, args)?.required("ids", "a list of client ids, like [12, 15]")?;
-    ids.sort_unstable();
-    ids.dedup();
-    if ids.is_empty() { Err(wrong("ids", "names no client")) } else { Ok(ids) }
-}
-
 /// The chosen clients that are still there. An id never comes again while the server runs, so the id alone is the
 /// same client.
-async fn chosen(redis: &mut Redis, ids: &[u64]) -> Result<Vec<RedisClient>, ActionError> {
+async fn chosen(redis: &mut Redis, wanted: &Wanted) -> Result<Vec<RedisClient>, ActionError> {
     let mut clients = redis.clients().await?;
-    clients.retain(|client| ids.contains(&client.id));
+    clients.retain(|client| wanted.takes(client));
     for client in &clients {
         if let Some(reason) = protected(client) {
             return Err(ActionError::Precondition(format!(
@@ -118,7 +157,7 @@ async fn chosen(redis: &mut Redis, ids: &[u64]) -> Result<Vec<RedisClient>, Acti
     }
     if clients.is_empty() {
         return Err(ActionError::Precondition(
-            "none of these clients is connected any more".into(),
+            "none of these clients is connected any more and as it was".into(),
         ));
     }
     Ok(clients)
@@ -140,14 +179,14 @@ impl Action for KillRedisClients {
     }
 
     async fn preview(&self, server: &Server, args: &Args) -> Result<Preview, ActionError> {
-        let ids = read_ids(args)?;
+        let wanted = Wanted::read(args)?;
         within(LOOK_DEADLINE, "look at the clients", async {
             let mut redis = Redis::open(server, ID).await?;
-            let clients = chosen(&mut redis, &ids).await?;
+            let clients = chosen(&mut redis, &wanted).await?;
             let info = redis.info().await?;
             let channel = Channel::new(server, ID);
             let spelled = |client: &RedisClient| channel.spell(&kills(std::iter::once(client.id)));
-            let named: Vec<String> = ids.iter().map(u64::to_string).collect();
+            let named: Vec<String> = wanted.ids.iter().map(u64::to_string).collect();
             Ok(Preview {
                 commands: clients.iter().map(spelled).collect(),
                 scope: [
@@ -170,9 +209,10 @@ impl Action for KillRedisClients {
     }
 
     async fn save(&self, server: &Server, args: &Args) -> Result<Saved, ActionError> {
-        let ids = read_ids(args)?;
+        let wanted = Wanted::read(args)?;
         let mut redis = Redis::open(server, ID).await?;
-        let victims: Vec<_> = chosen(&mut redis, &ids).await?.iter().map(Victim::of).collect();
+        let chosen = chosen(&mut redis, &wanted).await?;
+        let victims: Vec<_> = chosen.iter().map(|client| Victim::of(client, &wanted)).collect();
         let highest = redis.clients().await?.iter().map(|client| client.id).max().unwrap_or(0);
         Ok(Saved::from([("victims".into(), json!(victims)), ("highest_id".into(), json!(highest))]))
     }
@@ -183,10 +223,10 @@ impl Action for KillRedisClients {
         args: &Args,
         report: Report<'_>,
     ) -> Result<Output, ActionError> {
-        let ids = read_ids(args)?;
+        let wanted = Wanted::read(args)?;
         let channel = Channel::new(server, ID);
         let clients = within(LOOK_DEADLINE, "look at the clients", async {
-            chosen(&mut Redis::open(server, ID).await?, &ids).await
+            chosen(&mut Redis::open(server, ID).await?, &wanted).await
         })
         .await?;
         let mut whole = Output::default();
@@ -281,7 +321,8 @@ mod tests {
 
     #[test]
     fn a_client_is_back_only_when_a_later_one_does_the_same() {
-        let victims = [Victim::of(&client(7, "worker", "N"))];
+        let writer = Wanted { ids: vec![7], min_buffers: None, min_idle_s: None };
+        let victims = [Victim::of(&client(7, "worker", "N"), &writer)];
         let passed = |clients: &[RedisClient]| -> Vec<bool> {
             judge(&victims, 9, clients).iter().map(|check| check.passed == Some(true)).collect()
         };
@@ -291,5 +332,23 @@ mod tests {
         assert_eq!(passed(&[client(10, "other", "N")]), [true, true]);
         let reader = RedisClient { cmd: "get".into(), ..client(10, "worker", "N") };
         assert_eq!(passed(&[reader]), [true, true], "reading does no harm");
+    }
+
+    #[test]
+    fn a_reader_is_back_only_when_it_does_not_read_again() {
+        let holding = |id, omem| RedisClient { omem, cmd: "get".into(), ..client(id, "api", "N") };
+        let reader = Wanted { ids: vec![7], min_buffers: Some(1_000), min_idle_s: None };
+        assert!(reader.takes(&holding(7, 1_000)) && !reader.takes(&holding(7, 999)));
+        let victims = [Victim::of(&holding(7, 8_000_000), &reader)];
+        let back = |omem| judge(&victims, 9, &[holding(10, omem)])[1].passed == Some(false);
+        assert!(!back(20_000) && back(8_000_000));
+    }
+
+    #[test]
+    fn whoever_did_something_meanwhile_is_spared() {
+        let idle = |idle_s| RedisClient { idle_s, ..client(7, "api", "N") };
+        let wanted = Wanted { ids: vec![7], min_buffers: None, min_idle_s: Some(30) };
+        assert!(wanted.takes(&idle(30)) && !wanted.takes(&idle(2)));
+        assert!(!wanted.takes(&RedisClient { id: 8, ..idle(90) }), "it was not named");
     }
 }

@@ -26,6 +26,7 @@ mod reset_redis_setting;
 mod restart_postgres;
 mod restart_redis;
 mod start_container;
+mod unlink_big_key;
 mod unlink_keys;
 mod unpause_container;
 
@@ -40,6 +41,7 @@ pub const ALL: &[&dyn Action] = &[
     &restart_postgres::RestartPostgres,
     &restart_redis::RestartRedis,
     &start_container::StartContainer,
+    &unlink_big_key::UnlinkBigKey,
     &unlink_keys::UnlinkKeys,
     &unpause_container::UnpauseContainer,
 ];

@@ -237,7 +237,7 @@ async fn copied_keys(server: &Server, wanted: &Wanted) -> Result<Vec<Vec<u8>>, A
 }
 
 /// Keys that the server took away by itself since it started.
-fn removed_by_server(info: &Info) -> Result<u64, ActionError> {
+pub(super) fn removed_by_server(info: &Info) -> Result<u64, ActionError> {
     Ok(info.number("expired_keys")? + info.number("evicted_keys")?)
 }
 

@@ -52,6 +52,31 @@ pub struct RedisFacts {
     /// The settings as they are now, by the names of the baseline; empty when they could not be read.
     #[serde(default)]
     pub settings: BTreeMap<String, String>,
+    /// The largest keys found, the largest first.
+    #[serde(default)]
+    pub biggest: Vec<BigKey>,
+    /// What may be on its way, a moment after the first look; `None` when that gave no reason for another.
+    #[serde(default)]
+    pub again: Option<SecondLook>,
+}
+
+/// One key that takes much.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct BigKey {
+    pub name: String,
+    /// As TYPE says it: `string`, `list`, `stream` …
+    pub kind: String,
+    pub bytes: u64,
+    /// Bytes of a string, items of anything else.
+    pub length: u64,
+}
+
+/// The same things a moment later: what stays, what grows, what was only passing.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SecondLook {
+    pub after_ms: u64,
+    pub clients: Vec<RedisClient>,
+    pub biggest: Vec<BigKey>,
 }
 
 /// One client of a Redis server, other than our own.

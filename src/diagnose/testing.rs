@@ -28,6 +28,7 @@ pub(crate) fn facts(finding: FindingKind) -> Facts {
         source::REDIS_CONFIG,
         source::REDIS_CLIENTS,
         source::REDIS_KEYS,
+        source::REDIS_AGAIN,
         source::PG_SESSIONS,
         source::PG_LIMITS,
         source::UNIT,

@@ -11,6 +11,8 @@ pub mod source {
     pub const REDIS_CONFIG: &str = "redis-cli CONFIG GET";
     pub const REDIS_CLIENTS: &str = "redis-cli CLIENT LIST";
     pub const REDIS_KEYS: &str = "redis-cli SCAN, MEMORY USAGE, PTTL";
+    pub const REDIS_AGAIN: &str =
+        "a moment later: redis-cli CLIENT LIST, TYPE and length of the largest keys";
     pub const PG_SESSIONS: &str = r#"psql -c "SELECT … FROM pg_stat_activity""#;
     pub const PG_LIMITS: &str = r#"psql -c "SELECT rolname, rolconnlimit FROM pg_roles; SELECT datname, datconnlimit FROM pg_database; SHOW max_connections""#;
     pub const UNIT: &str = "inspect unit";

@@ -4,11 +4,14 @@ use std::collections::HashSet;
 
 use redis::aio::MultiplexedConnection;
 
-use super::FaultError;
+use super::{FaultError, words};
+use crate::targets::Server;
 
 /// Size of one value; with its overhead Redis takes about a kilobyte for it.
 pub(super) const VALUE_BYTES: usize = 900;
 const PIPELINE: u64 = 500;
+/// No fault takes more of a server's memory.
+pub(super) const MOST_BYTES: u64 = 200 << 20;
 
 /// How full a server is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +50,25 @@ pub(super) async fn fullness(con: &mut MultiplexedConnection) -> Result<Fullness
             "INFO memory lacks used_memory, maxmemory or maxmemory_policy".into(),
         )),
     }
+}
+
+/// Why this server cannot be filled until it refuses writes, if so.
+pub(super) fn can_fill(server: &Server, full: &Fullness) -> Result<(), FaultError> {
+    let target = &server.target.id;
+    let refused = |why: String| Err(FaultError::Precondition(format!("{target} {why}")));
+    if full.policy != "noeviction" {
+        return refused(format!("evicts keys ({}), so it would lose data, not fill", full.policy));
+    }
+    if full.limit == 0 || full.limit > MOST_BYTES {
+        return refused(format!(
+            "has no maxmemory up to {} MB, where this fault stops",
+            megabytes(MOST_BYTES)
+        ));
+    }
+    if full.used >= full.limit {
+        return refused("is full already".into());
+    }
+    Ok(())
 }
 
 /// Keys without a TTL over all databases, out of `db0:keys=12,expires=1,…` lines.
@@ -204,6 +226,17 @@ pub(super) async fn unused(
     let names: Vec<&str> = candidates.iter().map(String::as_str).collect();
     let counts = count(con, &names).await?;
     Ok(candidates.into_iter().zip(counts).filter(|(_, n)| *n == 0).map(|(p, _)| p).collect())
+}
+
+/// A prefix for this injection that no key has yet.
+pub(super) async fn unused_prefix(
+    con: &mut MultiplexedConnection,
+    seed: u64,
+) -> Result<String, FaultError> {
+    let free = unused(con, words::prefixes(seed)).await?;
+    free.into_iter().next().ok_or_else(|| {
+        FaultError::Precondition("every prefix this fault could use is taken".into())
+    })
 }
 
 /// `31,000`.

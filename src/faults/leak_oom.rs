@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use redis::aio::MultiplexedConnection;
 use serde_json::json;
 
-use super::keys::{self, Fullness, VALUE_BYTES, grouped, megabytes};
+use super::keys::{self, MOST_BYTES, VALUE_BYTES, grouped, megabytes};
 use super::marks::{saved as entry, text};
 use super::{
     ANYWHERE, Class, Descriptor, Fault, FaultError, Grip, Params, Progress, Saved, Tier, reach,
@@ -21,7 +21,6 @@ use crate::targets::Server;
 pub(super) struct LeakOom;
 
 const MOST_KEYS: u64 = 200_000;
-const MOST_BYTES: u64 = 200 << 20;
 const RETRY: Duration = Duration::from_millis(200);
 /// Keys between two looks at the memory.
 const STEP: u64 = 2_000;
@@ -82,7 +81,7 @@ impl Fault for LeakOom {
     ) -> Result<Saved, FaultError> {
         let mut con = reach::redis(server, reach::OURS).await?;
         let full = keys::fullness(&mut con).await?;
-        can_fill(server, &full)?;
+        keys::can_fill(server, &full)?;
         let mut free = keys::unused(&mut con, words::prefixes(seed)).await?.into_iter();
         let prefix = free.next().ok_or_else(|| {
             FaultError::Precondition("every prefix this fault could use is taken".into())
@@ -136,24 +135,6 @@ impl Fault for LeakOom {
         keys::unlink(&mut con, text(saved, entry::PREFIX)?).await?;
         Ok(())
     }
-}
-
-fn can_fill(server: &Server, full: &Fullness) -> Result<(), FaultError> {
-    let target = &server.target.id;
-    let refused = |why: String| Err(FaultError::Precondition(format!("{target} {why}")));
-    if full.policy != "noeviction" {
-        return refused(format!("evicts keys ({}), so it would lose data, not fill", full.policy));
-    }
-    if full.limit == 0 || full.limit > MOST_BYTES {
-        return refused(format!(
-            "has no maxmemory up to {} MB, where this fault stops",
-            megabytes(MOST_BYTES)
-        ));
-    }
-    if full.used >= full.limit {
-        return refused("is full already".into());
-    }
-    Ok(())
 }
 
 /// Writes until the server refuses; how many keys it took.

@@ -81,10 +81,7 @@ impl Fault for MaxmemoryLowered {
         let full = keys::fullness(&mut con).await?;
         let lowered = params[MEGABYTES] << 20;
         can_lower(server, &full, lowered)?;
-        let free = keys::unused(&mut con, words::prefixes(seed)).await?;
-        let prefix = free.first().ok_or_else(|| {
-            FaultError::Precondition("every prefix this fault could use is taken".into())
-        })?;
+        let prefix = keys::unused_prefix(&mut con, seed).await?;
         Ok(Saved::from([
             (entry::PREFIX.into(), json!(prefix)),
             (entry::SESSION.into(), json!(words::program(seed))),

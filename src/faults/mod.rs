@@ -24,15 +24,20 @@ mod marks;
 mod params;
 mod reach;
 mod sessions;
+mod sockets;
 mod standing;
 mod words;
 
+mod big_key;
 mod container_killed;
 mod container_paused;
 mod exhaust;
 mod idle_leak;
 mod leak_oom;
+mod list_backlog;
 mod maxmemory_lowered;
+mod output_buffers;
+mod query_buffers;
 
 pub use marks::Marks;
 pub use params::complete_params;
@@ -44,6 +49,10 @@ pub const LONGEST_TTL_S: u64 = 3_600;
 pub const ALL: &[&dyn Fault] = &[
     &leak_oom::LeakOom,
     &maxmemory_lowered::MaxmemoryLowered,
+    &big_key::BigKey,
+    &output_buffers::OutputBuffers,
+    &query_buffers::QueryBuffers,
+    &list_backlog::ListBacklog,
     &idle_leak::IdleLeak,
     &exhaust::Exhaust,
     &container_paused::ContainerPaused,

@@ -126,6 +126,11 @@ impl Limit {
         self.at.saturating_duration_since(Instant::now()) * 2 < self.whole
     }
 
+    /// Less than a fifth of the time is left.
+    fn is_nearly_over(self) -> bool {
+        self.at.saturating_duration_since(Instant::now()) * 5 < self.whole
+    }
+
     fn hung(self) -> Answer {
         Answer::Hung { after_ms: u64::try_from(self.whole.as_millis()).unwrap_or(u64::MAX) }
     }

@@ -7,6 +7,9 @@ use crate::diagnose::facts::Facts;
 use crate::diagnose::{postgres_connections, redis_memory};
 use crate::domain::proposal::Args;
 
+/// A client whose buffers hold less by then is not cut.
+const SPARED_BUFFERS: u64 = 131_072;
+
 /// An action without arguments.
 #[expect(clippy::unnecessary_wraps, reason = "the table wants one signature")]
 pub(super) fn none(_facts: &Facts) -> Result<Args, String> {
@@ -27,6 +30,34 @@ pub(super) fn leaking_prefix(facts: &Facts) -> Result<Args, String> {
         .ok_or("the leaking keys have no prefix that sets them apart from the others")?;
     let most = keys.saturating_add(keys / 5);
     Ok(args([("prefix", json!(share.prefix)), ("max", json!(most))]))
+}
+
+/// The key that fills the server, by name and type.
+pub(super) fn giant_key(facts: &Facts) -> Result<Args, String> {
+    let key =
+        redis_memory::giant(facts).ok_or("no single key can be named that holds the memory")?;
+    Ok(args([("key", json!(key.name)), ("type", json!(key.kind))]))
+}
+
+/// The clients that do not read their answers.
+pub(super) fn unread_answers(facts: &Facts) -> Result<Args, String> {
+    buffer_holders(facts, redis_memory::Side::Output)
+}
+
+/// The clients that do not finish their commands.
+pub(super) fn half_sent_commands(facts: &Facts) -> Result<Args, String> {
+    buffer_holders(facts, redis_memory::Side::Query)
+}
+
+/// Replicas, monitors and subscribers are not ordinary clients: cutting them is another decision.
+fn buffer_holders(facts: &Facts, side: redis_memory::Side) -> Result<Args, String> {
+    let holders = redis_memory::holders(facts, side);
+    let ordinary = holders.iter().filter(|client| !client.flags.contains(['S', 'M', 'O', 'P']));
+    let ids: Vec<u64> = ordinary.map(|client| client.id).collect();
+    if ids.is_empty() {
+        return Err("none of the clients that hold the buffers may be cut".into());
+    }
+    Ok(args([("ids", json!(ids)), ("min_buffers", json!(SPARED_BUFFERS))]))
 }
 
 /// The memory limit of the healthy server.

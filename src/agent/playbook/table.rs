@@ -1,6 +1,9 @@
 //! The rows of the playbook. A cause without remedies gets advice in words, and nothing runs.
 
-use super::arguments::{healthy_maxmemory, leaking_prefix, leaking_sessions, none, writer_ids};
+use super::arguments::{
+    giant_key, half_sent_commands, healthy_maxmemory, leaking_prefix, leaking_sessions, none,
+    unread_answers, writer_ids,
+};
 use super::{Remedy, Row, Use, Wrong};
 
 const KILL_WRITER: Use = Use { action: "kill_redis_clients", args: writer_ids };
@@ -64,7 +67,13 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         cause: "big-key",
-        remedies: &[],
+        remedies: &[Remedy {
+            uses: &[Use { action: "unlink_big_key", args: giant_key }],
+            only_after: None,
+            why: "Least destructive: remove the one key that holds the memory, which is saved first if it \
+                  is below 64 MB; emptying the server would lose every other key too",
+            effect: "writes work again; every other key stays",
+        }],
         wrong: &[
             Wrong { what: "clear_redis_cache", does: "loses every key to be rid of one" },
             Wrong {
@@ -85,7 +94,13 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         cause: "output-buffers",
-        remedies: &[],
+        remedies: &[Remedy {
+            uses: &[Use { action: "kill_redis_clients", args: unread_answers }],
+            only_after: None,
+            why: "The memory is held for clients that do not read: cutting exactly these frees it, and \
+                  touches no key",
+            effect: "writes work again; these clients have to connect anew, no key is lost",
+        }],
         wrong: &[
             Wrong {
                 what: "clear_redis_cache",
@@ -98,11 +113,20 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         cause: "query-buffers",
-        remedies: &[],
-        wrong: &[Wrong {
-            what: "clear_redis_cache",
-            does: "frees nothing: the memory is in client buffers",
+        remedies: &[Remedy {
+            uses: &[Use { action: "kill_redis_clients", args: half_sent_commands }],
+            only_after: None,
+            why: "The memory is held by commands that do not arrive in full: cutting exactly these clients \
+                  frees it, and touches no key",
+            effect: "writes work again; these clients have to connect anew, no key is lost",
         }],
+        wrong: &[
+            Wrong {
+                what: "clear_redis_cache",
+                does: "frees nothing: the memory is in client buffers",
+            },
+            Wrong { what: "raising maxmemory", does: "the buffers go on growing" },
+        ],
         advice: "the clients with the largest qbuf (redis-cli CLIENT LIST), and maxmemory-clients",
     },
     Row {

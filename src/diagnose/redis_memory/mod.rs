@@ -3,7 +3,7 @@
 use crate::domain::finding::FindingKind;
 use crate::domain::sample::{Sample, reading};
 
-use super::facts::{Facts, PrefixShare, RedisFacts};
+use super::facts::{BigKey, Facts, PrefixShare, RedisFacts};
 use super::words;
 
 mod buffers;
@@ -16,8 +16,10 @@ mod writer;
 mod tests;
 
 pub(super) use buffers::{LIMIT_BELOW_OVERHEAD, OUTPUT_BUFFERS, QUERY_BUFFERS};
+pub(crate) use buffers::{Side, holders};
 pub(super) use leak::LEAK;
 pub(super) use limit::MAXMEMORY_LOWERED;
+pub(crate) use single_key::giant;
 pub(super) use single_key::{BIG_KEY, LIST_BACKLOG};
 pub(crate) use writer::writers;
 
@@ -187,8 +189,17 @@ impl<'a> Memory<'a> {
         self.redis.keys_seen.max(counted).max(1)
     }
 
+    /// The one key that holds at least half of the dataset.
+    fn giant(&self) -> Option<&'a BigKey> {
+        let largest = self.redis.biggest.iter().max_by_key(|key| key.bytes)?;
+        (largest.bytes >= self.redis.dataset_bytes / 2).then_some(largest)
+    }
+
     /// How it shows that most of the dataset lies in very few keys, if it does.
     fn few_keys(&self) -> Option<FewKeys> {
+        if let Some(giant) = self.giant() {
+            return Some(FewKeys::Hold { bytes: giant.bytes, keys: 1 });
+        }
         let are_big = |bytes: u64, keys: u64| bytes / keys.max(1) >= BIG_KEY_BYTES;
         let (bytes, keys) = (self.redis.dataset_bytes, self.redis.keys);
         if are_big(bytes, keys) {

@@ -43,12 +43,13 @@ pub(super) fn words(clients: &[RedisClient]) -> String {
     let writing = clients.iter().filter(|client| client.idle_s <= 1).count();
     format!(
         "{} clients besides simctl, {writing} of them active within the last second; \
-         the largest is id {} ({}, last command {}, output buffer {}, in all {})",
+         the largest is id {} ({}, last command {}, output buffer {}, query buffer {}, in all {})",
         clients.len(),
         largest.id,
         largest.addr,
         largest.cmd,
         bytes(largest.omem),
+        bytes(largest.qbuf),
         bytes(largest.total_mem),
     )
 }

@@ -6,12 +6,12 @@ use std::time::Duration;
 use redis::Value;
 
 use super::RedisLink;
-use super::clients;
 use super::info::Info;
-use super::keys::{self, Keys};
+use super::keys::{self, Keys, Whole};
 use super::line::Line;
 use super::probe::{self, settings_of};
-use crate::diagnose::facts::{RedisClient, RedisFacts};
+use super::{big, clients};
+use crate::diagnose::facts::{BigKey, RedisClient, RedisFacts, SecondLook};
 use crate::diagnose::source;
 use crate::domain::sample::Answer;
 use crate::domain::words;
@@ -20,6 +20,8 @@ use crate::targets::{Limit, changes};
 
 /// Looking at the keys may take longer than one answer.
 const SCAN: Duration = Duration::from_millis(1_500);
+/// Between two looks at what may be passing.
+const PAUSE: Duration = Duration::from_millis(400);
 
 impl RedisLink {
     /// Asks everything a diagnosis needs. `None` when the server did not let us in or did not describe itself.
@@ -32,8 +34,17 @@ impl RedisLink {
         let info = self.info(&mut line, notebook).await?;
         let settings = self.settings(&mut line, baseline, notebook).await.unwrap_or_default();
         let clients = self.clients(&mut line, notebook).await.unwrap_or_default();
-        let keys = self.keys(&mut line, notebook).await.unwrap_or_default();
         let whole = |field: &str| info.whole(field).unwrap_or_default();
+        let size = Whole {
+            keys: info.keys().unwrap_or_default(),
+            dataset_bytes: whole("used_memory_dataset"),
+        };
+        let keys = self.keys(&mut line, size, notebook).await.unwrap_or_default();
+        let much = whole("mem_clients_normal") * 5 > whole("used_memory");
+        let again = match much || !keys.biggest.is_empty() {
+            true => self.again(&mut line, &keys.biggest, notebook).await,
+            false => None,
+        };
         let set = |name: &str| settings.get(name).map(String::as_str);
         Some(RedisFacts {
             run_id: info.text("run_id").unwrap_or_default().to_owned(),
@@ -55,6 +66,8 @@ impl RedisLink {
                 || set("appendonly") == Some("yes"),
             changes_since_save: whole("rdb_changes_since_last_save"),
             settings: settings.clone(),
+            biggest: keys.biggest,
+            again,
         })
     }
 
@@ -125,9 +138,36 @@ impl RedisLink {
         notebook.ask(source::REDIS_CLIENTS, self.deadline, list, words).await
     }
 
-    async fn keys(&self, line: &mut Line, notebook: &mut Notebook<'_>) -> Option<Keys> {
+    /// What is passing, what stays and what grows shows only in a second look.
+    async fn again(
+        &self,
+        line: &mut Line,
+        biggest: &[BigKey],
+        notebook: &mut Notebook<'_>,
+    ) -> Option<SecondLook> {
+        let limit = Limit::of(self.deadline + PAUSE);
+        let look = async {
+            tokio::time::sleep(PAUSE).await;
+            let list = line.one(redis::cmd("CLIENT").arg("LIST"), limit).await?;
+            let biggest = big::measure(line, biggest.to_vec(), limit).await?;
+            let clients = redis::from_redis_value::<String>(list).unwrap_or_default();
+            let after_ms = u64::try_from(PAUSE.as_millis()).unwrap_or_default();
+            Ok(SecondLook { after_ms, clients: clients::parse(&clients), biggest })
+        };
+        let words = |look: &SecondLook| {
+            format!("{}; {}", clients::words(&look.clients), big::words(&look.biggest))
+        };
+        notebook.ask(source::REDIS_AGAIN, self.deadline + PAUSE, look, words).await
+    }
+
+    async fn keys(
+        &self,
+        line: &mut Line,
+        size: Whole,
+        notebook: &mut Notebook<'_>,
+    ) -> Option<Keys> {
         let limit = Limit::of(SCAN);
-        let sampled = keys::sample(line, limit);
+        let sampled = keys::sample(line, size, limit);
         notebook.ask(source::REDIS_KEYS, SCAN, sampled, keys::words).await
     }
 }

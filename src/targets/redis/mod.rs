@@ -6,6 +6,7 @@ use crate::config::TlsConfig;
 use crate::config::secret::Secret;
 use crate::domain::sample::Answer;
 
+mod big;
 mod clients;
 mod connect;
 mod facts;

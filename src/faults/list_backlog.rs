@@ -1,0 +1,169 @@
+//! A producer goes on pushing to a list that no consumer empties, until Redis is full.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use redis::aio::MultiplexedConnection;
+use serde_json::json;
+
+use super::keys::{self, grouped, megabytes};
+use super::marks::{saved as entry, text};
+use super::{
+    ANYWHERE, Class, Descriptor, Fault, FaultError, Grip, Params, Progress, Saved, Tier, reach,
+    words,
+};
+use crate::domain::finding::FindingKind;
+use crate::domain::proposal::Risk;
+use crate::domain::target::Engine;
+use crate::engine::tasks::Tasks;
+use crate::targets::Server;
+
+pub(super) struct ListBacklog;
+
+const ITEM_BYTES: usize = 400;
+/// Items per LPUSH, as a batch producer does.
+const BATCH: usize = 500;
+const MOST_ITEMS: u64 = 500_000;
+const RETRY: Duration = Duration::from_millis(200);
+
+static DESCRIPTOR: Descriptor = Descriptor {
+    id: "list-backlog",
+    aliases: &[],
+    tier: Tier::Practical,
+    runtimes: ANYWHERE,
+    engine: Some(Engine::Redis),
+    class: Class::Restores,
+    title: "A queue nobody empties",
+    about: "One producer pushes jobs to a list without a consumer until Redis is full, and keeps trying. Its items are \
+            work not yet done, so nothing is removed: a person is told.",
+    finding: FindingKind::WritesRefused,
+    cause: "list-backlog",
+    fixed_by: &[],
+    params: &[],
+    risk: Risk::Medium,
+    untouched: &["every other key", "settings"],
+    undo: &["close the producer's connection", "UNLINK the list under the fault's own prefix"],
+    takes_within: Duration::from_secs(2),
+};
+
+#[async_trait]
+impl Fault for ListBacklog {
+    fn descriptor(&self) -> &'static Descriptor {
+        &DESCRIPTOR
+    }
+
+    fn calls(&self, _server: Option<&Server>, _params: &Params) -> Vec<String> {
+        vec![
+            format!(
+                "LPUSH <prefix>todo <{BATCH} items of {ITEM_BYTES} bytes> to the first OOM error, at most {} \
+                 items; the prefix is an ordinary word that no key has yet",
+                grouped(MOST_ITEMS)
+            ),
+            format!(
+                "LPUSH <prefix>todo <1 item> every {} ms until the connection is closed",
+                RETRY.as_millis()
+            ),
+        ]
+    }
+
+    async fn save(
+        &self,
+        server: &Server,
+        _params: &Params,
+        seed: u64,
+    ) -> Result<Saved, FaultError> {
+        let mut con = reach::redis(server, reach::OURS).await?;
+        let full = keys::fullness(&mut con).await?;
+        keys::can_fill(server, &full)?;
+        Ok(Saved::from([
+            (entry::PREFIX.into(), json!(keys::unused_prefix(&mut con, seed).await?)),
+            (entry::SESSION.into(), json!(words::program(seed))),
+        ]))
+    }
+
+    async fn inject(
+        &self,
+        server: &Server,
+        _params: &Params,
+        saved: &Saved,
+        progress: Progress<'_>,
+    ) -> Result<Grip, FaultError> {
+        let mut con = reach::redis(server, text(saved, entry::SESSION)?).await?;
+        let list = format!("{}todo", text(saved, entry::PREFIX)?);
+        let mut last = (0, 0);
+        while last.0 < MOST_ITEMS {
+            let Some(items) = push(&mut con, &list, BATCH).await? else {
+                progress(format!("{} items, and the next is refused", grouped(last.0)));
+                let mut producer = Tasks::default();
+                producer.spawn("faults: producer", keep_pushing(con, list));
+                return Ok(Box::new(producer));
+            };
+            let full = keys::fullness(&mut con).await?;
+            if megabytes(full.used) > last.1 {
+                progress(format!("{} items, {} MB", grouped(items), megabytes(full.used)));
+            }
+            last = (items, megabytes(full.used));
+        }
+        Err(FaultError::Precondition(format!(
+            "not full after {} items, where this fault stops",
+            grouped(last.0)
+        )))
+    }
+
+    async fn took(
+        &self,
+        server: &Server,
+        _params: &Params,
+        saved: &Saved,
+    ) -> Result<String, FaultError> {
+        let mut con = reach::redis(server, reach::OURS).await?;
+        keys::refusal(&mut con, text(saved, entry::PREFIX)?)
+            .await?
+            .ok_or_else(|| FaultError::Precondition("a write still works".into()))
+    }
+
+    async fn revert(
+        &self,
+        server: &Server,
+        _params: &Params,
+        saved: &Saved,
+    ) -> Result<(), FaultError> {
+        let mut con = reach::redis(server, reach::OURS).await?;
+        super::sockets::end(&mut con, text(saved, entry::SESSION)?).await?;
+        keys::unlink(&mut con, text(saved, entry::PREFIX)?).await?;
+        Ok(())
+    }
+}
+
+/// The list's length after a push; `None` when the server is full.
+async fn push(
+    con: &mut MultiplexedConnection,
+    list: &str,
+    items: usize,
+) -> Result<Option<u64>, FaultError> {
+    let item = [b'x'; ITEM_BYTES];
+    let mut push = redis::cmd("LPUSH");
+    push.arg(list);
+    for _ in 0..items {
+        push.arg(&item[..]);
+    }
+    match push.query_async(con).await {
+        Ok(length) => Ok(Some(length)),
+        Err(error) if error.code() == Some("OOM") => Ok(None),
+        Err(error) => Err(FaultError::failed(format!("push to {list}"), error)),
+    }
+}
+
+/// Tries on, as a producer does, until its connection is closed.
+async fn keep_pushing(mut con: MultiplexedConnection, list: String) {
+    let mut pushed = 0;
+    while pushed < MOST_ITEMS {
+        tokio::time::sleep(RETRY).await;
+        let pushing = redis::cmd("LPUSH").arg(&list).arg("job").query_async::<u64>(&mut con).await;
+        match pushing {
+            Ok(length) => pushed = length,
+            Err(error) if error.is_io_error() && !error.is_timeout() => return,
+            Err(_) => {}
+        }
+    }
+}
