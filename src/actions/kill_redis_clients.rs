@@ -54,12 +54,16 @@ struct Victim {
     /// What its buffers held, when it was disconnected for that.
     #[serde(default)]
     buffers: Option<u64>,
+    /// It was disconnected for doing nothing.
+    #[serde(default)]
+    was_idle: bool,
 }
 
 impl Victim {
     fn of(client: &RedisClient, wanted: &Wanted) -> Self {
         Self {
             buffers: wanted.min_buffers.map(|_| buffers(client)),
+            was_idle: wanted.min_idle_s.is_some(),
             id: client.id,
             name: client.name.clone(),
             host: host(&client.addr).into(),
@@ -258,7 +262,13 @@ fn judge(victims: &[Victim], highest: u64, clients: &[RedisClient]) -> Vec<Check
         .filter(|victim| clients.iter().any(|client| client.id == victim.id))
         .map(|victim| victim.id.to_string())
         .collect();
-    let back = clients.iter().find(|client| victims.iter().any(|v| v.is_back_as(client, highest)));
+    let alike: Vec<&RedisClient> = clients
+        .iter()
+        .filter(|client| victims.iter().any(|victim| victim.is_back_as(client, highest)))
+        .collect();
+    // A client that was idle may come back; it is a leak again only when as many do.
+    let is_refilled = alike.len() >= victims.len() || !victims.iter().all(|v| v.was_idle);
+    let back = alike.first().filter(|_| is_refilled);
     let gone = if there.is_empty() {
         format!("{} of {}", victims.len(), victims.len())
     } else {
@@ -350,5 +360,16 @@ mod tests {
         let wanted = Wanted { ids: vec![7], min_buffers: None, min_idle_s: Some(30) };
         assert!(wanted.takes(&idle(30)) && !wanted.takes(&idle(2)));
         assert!(!wanted.takes(&RedisClient { id: 8, ..idle(90) }), "it was not named");
+    }
+
+    #[test]
+    fn idle_clients_are_back_only_when_as_many_came() {
+        let idle = Wanted { ids: vec![7, 8], min_buffers: None, min_idle_s: Some(5) };
+        let victims = [7, 8].map(|id| Victim::of(&client(id, "pool", "N"), &idle));
+        let back = |ids: &[u64]| {
+            let now: Vec<RedisClient> = ids.iter().map(|id| client(*id, "pool", "N")).collect();
+            judge(&victims, 9, &now)[1].passed == Some(false)
+        };
+        assert!(!back(&[10]) && back(&[10, 11]));
     }
 }

@@ -42,6 +42,9 @@ pub struct RedisFacts {
     pub client_bytes: u64,
     pub keys: u64,
     pub maxclients: u64,
+    /// Connections in all, ours too.
+    #[serde(default)]
+    pub connected: u64,
     pub clients: Vec<RedisClient>,
     pub prefixes: Vec<PrefixShare>,
     /// How many keys the prefixes were counted over; fewer than `keys` means a sample.

@@ -12,6 +12,7 @@ use facts::Facts;
 
 pub mod facts;
 pub mod postgres_connections;
+pub mod redis_clients;
 pub mod redis_memory;
 mod unit_state;
 mod unknown;
@@ -49,6 +50,8 @@ pub const ALL: &[Judge] = &[
     redis_memory::LIST_BACKLOG,
     redis_memory::BIG_KEY,
     redis_memory::LIMIT_BELOW_OVERHEAD,
+    redis_clients::LIMIT_LOWERED,
+    redis_clients::IDLE_CLIENTS,
     postgres_connections::ROLE_LIMIT,
     postgres_connections::LOCK_PILE,
     postgres_connections::IDLE_IN_TRANSACTION,

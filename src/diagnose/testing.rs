@@ -7,7 +7,9 @@ use crate::domain::finding::FindingKind;
 use crate::domain::sample::{Answer, Origin, RuntimeEvent, RuntimeEventKind, Sample, reading};
 use crate::domain::unit::{UnitState, UnitStatus};
 
-use super::facts::{Facts, PgSession, PostgresFacts, PrefixShare, RedisClient, RedisFacts};
+use super::facts::{
+    BigKey, Facts, PgSession, PostgresFacts, PrefixShare, RedisClient, RedisFacts, SecondLook,
+};
 use super::source;
 
 pub(crate) const MB: u64 = 1_048_576;
@@ -28,7 +30,6 @@ pub(crate) fn facts(finding: FindingKind) -> Facts {
         source::REDIS_CONFIG,
         source::REDIS_CLIENTS,
         source::REDIS_KEYS,
-        source::REDIS_AGAIN,
         source::PG_SESSIONS,
         source::PG_LIMITS,
         source::UNIT,
@@ -37,6 +38,7 @@ pub(crate) fn facts(finding: FindingKind) -> Facts {
         source::RUNTIME_EVENTS,
         source::LOG,
         source::PG_SETTINGS,
+        source::REDIS_AGAIN,
     ];
     let evidence = sources.iter().enumerate().map(|(at, source)| Evidence {
         id: format!("e{}", at + 1),
@@ -122,6 +124,65 @@ pub(crate) fn leak() -> Facts {
         ],
         prefixes: vec![prefix("order:", 46_201, 44 * MB, 100), prefix("user:", 4_157, 4 * MB, 10)],
         keys_seen: 50_358,
+        ..RedisFacts::default()
+    });
+    facts
+}
+
+/// One key of this type holds 42 of 47 MB, at both looks; there are two more keys.
+pub(crate) fn giant(kind: &str) -> Facts {
+    let mut facts = leak();
+    let redis = facts.redis.as_mut().unwrap();
+    (redis.keys, redis.keys_seen) = (3, 3);
+    redis.prefixes = vec![prefix("report:", 3, 42 * MB, 100)];
+    redis.clients = vec![client(12, "172.18.0.9:1", "get", 0)];
+    let key = BigKey { name: "report:1".into(), kind: kind.into(), bytes: 42 * MB, length: 1_000 };
+    redis.biggest = vec![key.clone()];
+    redis.again =
+        Some(SecondLook { after_ms: 400, clients: redis.clients.clone(), biggest: vec![key] });
+    facts
+}
+
+/// A queue that is pushed to: the data grew to the limit while three keys stayed three.
+pub(crate) fn fed_queue() -> Facts {
+    let mut facts = giant("list");
+    for (sample, megabytes) in facts.samples.iter_mut().zip([10.0, 30.0, 47.0]) {
+        let readings = sample.readings.with(reading::KEYS, 3.0);
+        sample.readings = readings.with(reading::DATASET_BYTES, megabytes * 1e6);
+    }
+    facts.redis.as_mut().unwrap().clients = vec![client(5, "10.0.0.1:1", "lpush", 0)];
+    facts
+}
+
+/// Three clients hold 45 MB in these buffers, at both looks; the data is 2 MB.
+pub(crate) fn hoarding(omem: u64, qbuf: u64) -> Facts {
+    let mut facts = leak();
+    let redis = facts.redis.as_mut().unwrap();
+    (redis.dataset_bytes, redis.client_bytes, redis.overhead_bytes) = (2 * MB, 47 * MB, 48 * MB);
+    redis.clients = (1..=3)
+        .map(|id| RedisClient { omem, qbuf, ..client(id, "10.0.0.1:1", "get", 9) })
+        .collect();
+    redis.again =
+        Some(SecondLook { after_ms: 400, clients: redis.clients.clone(), biggest: Vec::new() });
+    facts
+}
+
+/// A Redis with 30 slots, all taken by idle clients of one program, and as many at the second look.
+pub(crate) fn crowded() -> Facts {
+    let mut facts = facts(FindingKind::ClientsRefused);
+    facts.baseline.insert("maxclients".into(), "30".into());
+    let mut refused = redis_sample(0.0, 50 * MB, 10, Answer::NotAsked);
+    refused.origin = Origin::Fresh;
+    refused.connect = error("ERR", "ERR max number of clients reached");
+    refused.read = Answer::NotAsked;
+    facts.samples = vec![refused];
+    let clients: Vec<RedisClient> =
+        (1..=28).map(|id| client(id, "10.0.0.1:1", "ping", 60 - id)).collect();
+    facts.redis = Some(RedisFacts {
+        maxclients: 30,
+        connected: 30,
+        clients: clients.clone(),
+        again: Some(SecondLook { after_ms: 400, clients, biggest: Vec::new() }),
         ..RedisFacts::default()
     });
     facts

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use redis::aio::MultiplexedConnection;
 use serde_json::json;
 
-use super::keys::{self, grouped, megabytes};
+use super::keys::{self, grouped};
 use super::marks::{saved as entry, text};
 use super::{
     ANYWHERE, Class, Descriptor, Fault, FaultError, Grip, Params, Progress, Saved, Tier, reach,
@@ -21,8 +21,8 @@ use crate::targets::Server;
 pub(super) struct ListBacklog;
 
 const ITEM_BYTES: usize = 400;
-/// Items per LPUSH, as a batch producer does.
-const BATCH: usize = 500;
+/// Items per LPUSH, as a batch producer does: fewer where many are refused, so that in the end every write is.
+const BATCHES: [usize; 3] = [500, 20, 1];
 const MOST_ITEMS: u64 = 500_000;
 const RETRY: Duration = Duration::from_millis(200);
 
@@ -55,8 +55,9 @@ impl Fault for ListBacklog {
     fn calls(&self, _server: Option<&Server>, _params: &Params) -> Vec<String> {
         vec![
             format!(
-                "LPUSH <prefix>todo <{BATCH} items of {ITEM_BYTES} bytes> to the first OOM error, at most {} \
-                 items; the prefix is an ordinary word that no key has yet",
+                "LPUSH <prefix>todo <{} items of {ITEM_BYTES} bytes>, then fewer at once, to the first OOM error, \
+                 at most {} items; the prefix is an ordinary word that no key has yet",
+                BATCHES[0],
                 grouped(MOST_ITEMS)
             ),
             format!(
@@ -90,24 +91,14 @@ impl Fault for ListBacklog {
     ) -> Result<Grip, FaultError> {
         let mut con = reach::redis(server, text(saved, entry::SESSION)?).await?;
         let list = format!("{}todo", text(saved, entry::PREFIX)?);
-        let mut last = (0, 0);
-        while last.0 < MOST_ITEMS {
-            let Some(items) = push(&mut con, &list, BATCH).await? else {
-                progress(format!("{} items, and the next is refused", grouped(last.0)));
-                let mut producer = Tasks::default();
-                producer.spawn("faults: producer", keep_pushing(con, list));
-                return Ok(Box::new(producer));
-            };
-            let full = keys::fullness(&mut con).await?;
-            if megabytes(full.used) > last.1 {
-                progress(format!("{} items, {} MB", grouped(items), megabytes(full.used)));
-            }
-            last = (items, megabytes(full.used));
+        let mut items = 0;
+        for batch in BATCHES {
+            items = fill(&mut con, &list, batch, items).await?;
+            progress(format!("{} items, and {batch} more are refused", grouped(items)));
         }
-        Err(FaultError::Precondition(format!(
-            "not full after {} items, where this fault stops",
-            grouped(last.0)
-        )))
+        let mut producer = Tasks::default();
+        producer.spawn("faults: producer", keep_pushing(con, list));
+        Ok(Box::new(producer))
     }
 
     async fn took(
@@ -133,6 +124,25 @@ impl Fault for ListBacklog {
         keys::unlink(&mut con, text(saved, entry::PREFIX)?).await?;
         Ok(())
     }
+}
+
+/// Pushes batches until the server refuses one; the length the list has then.
+async fn fill(
+    con: &mut MultiplexedConnection,
+    list: &str,
+    batch: usize,
+    mut items: u64,
+) -> Result<u64, FaultError> {
+    while items < MOST_ITEMS {
+        match push(con, list, batch).await? {
+            Some(length) => items = length,
+            None => return Ok(items),
+        }
+    }
+    Err(FaultError::Precondition(format!(
+        "not full after {} items, where this fault stops",
+        grouped(items)
+    )))
 }
 
 /// The list's length after a push; `None` when the server is full.

@@ -35,6 +35,7 @@ mod exhaust;
 mod idle_leak;
 mod leak_oom;
 mod list_backlog;
+mod maxclients;
 mod maxmemory_lowered;
 mod output_buffers;
 mod query_buffers;
@@ -53,6 +54,7 @@ pub const ALL: &[&dyn Fault] = &[
     &output_buffers::OutputBuffers,
     &query_buffers::QueryBuffers,
     &list_backlog::ListBacklog,
+    &maxclients::Maxclients,
     &idle_leak::IdleLeak,
     &exhaust::Exhaust,
     &container_paused::ContainerPaused,

@@ -9,6 +9,7 @@ use simctl::domain::execution::{Check, Output, Phase, PhaseLine};
 use simctl::domain::proposal::{Args, Preview};
 use simctl::targets::Server;
 
+mod by_hand;
 mod clients;
 mod harness;
 mod kept;

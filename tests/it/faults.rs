@@ -20,6 +20,7 @@ mod bench;
 mod detached;
 mod guards;
 mod local;
+mod memory;
 
 use bench::Bench;
 use local::Local;
@@ -411,6 +412,11 @@ async fn reverting_twice_changes_nothing_the_second_time() {
     for (broken, name) in [
         (&redis, "leak-oom"),
         (&redis, "maxmemory-lowered"),
+        (&redis, "big-key"),
+        (&redis, "output-buffers"),
+        (&redis, "query-buffers"),
+        (&redis, "list-backlog"),
+        (&redis, "maxclients"),
         (&postgres, "idle-leak"),
         (&postgres, "exhaust"),
     ] {

@@ -4,7 +4,7 @@ use chrono::SecondsFormat;
 use serde_json::{Value, json};
 
 use crate::diagnose::facts::Facts;
-use crate::diagnose::{postgres_connections, redis_memory};
+use crate::diagnose::{postgres_connections, redis_clients, redis_memory};
 use crate::domain::proposal::Args;
 
 /// A client whose buffers hold less by then is not cut.
@@ -35,7 +35,7 @@ pub(super) fn leaking_prefix(facts: &Facts) -> Result<Args, String> {
 /// The key that fills the server, by name and type.
 pub(super) fn giant_key(facts: &Facts) -> Result<Args, String> {
     let key =
-        redis_memory::giant(facts).ok_or("no single key can be named that holds the memory")?;
+        redis_memory::giant_key(facts).ok_or("no single key can be named that holds the memory")?;
     Ok(args([("key", json!(key.name)), ("type", json!(key.kind))]))
 }
 
@@ -58,6 +58,23 @@ fn buffer_holders(facts: &Facts, side: redis_memory::Side) -> Result<Args, Strin
         return Err("none of the clients that hold the buffers may be cut".into());
     }
     Ok(args([("ids", json!(ids)), ("min_buffers", json!(SPARED_BUFFERS))]))
+}
+
+/// Idle connections of the one client that has most of them: the longest idle ones, until a fifth of the slots is free.
+pub(super) fn idle_client_ids(facts: &Facts) -> Result<Args, String> {
+    let idle = redis_clients::idle_to_end(facts);
+    if idle.is_empty() {
+        return Err("none of the idle connections may be cut".into());
+    }
+    let ids: Vec<u64> = idle.iter().map(|client| client.id).collect();
+    Ok(args([("ids", json!(ids)), ("min_idle_s", json!(redis_clients::IDLE_S))]))
+}
+
+/// The client limit of the healthy server.
+pub(super) fn healthy_maxclients(facts: &Facts) -> Result<Args, String> {
+    let was = redis_clients::limit_to_restore(facts)
+        .ok_or("the limit of the healthy server is not known")?;
+    Ok(args([("name", json!("maxclients")), ("value", json!(was.to_string()))]))
 }
 
 /// The memory limit of the healthy server.

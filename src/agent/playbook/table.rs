@@ -1,8 +1,8 @@
 //! The rows of the playbook. A cause without remedies gets advice in words, and nothing runs.
 
 use super::arguments::{
-    giant_key, half_sent_commands, healthy_maxmemory, leaking_prefix, leaking_sessions, none,
-    unread_answers, writer_ids,
+    giant_key, half_sent_commands, healthy_maxclients, healthy_maxmemory, idle_client_ids,
+    leaking_prefix, leaking_sessions, none, unread_answers, writer_ids,
 };
 use super::{Remedy, Row, Use, Wrong};
 
@@ -137,6 +137,44 @@ pub const ROWS: &[Row] = &[
             does: "an empty server refuses writes just the same",
         }],
         advice: "maxmemory, which is too small for this server even when it is empty",
+    },
+    Row {
+        cause: "maxclients",
+        remedies: &[Remedy {
+            uses: &[Use { action: "reset_redis_setting", args: healthy_maxclients }],
+            only_after: None,
+            why: "Restoring the limit of the healthy server lets everybody in again and cuts nobody off",
+            effect: "new clients get in; no connection is cut, no key is touched",
+        }],
+        wrong: &[
+            Wrong {
+                what: "kill_redis_clients",
+                does: "cuts clients that would fit under the old limit",
+            },
+            Wrong {
+                what: "restart_redis",
+                does: "cuts everybody, and without persistence loses every key",
+            },
+        ],
+        advice: "who lowered maxclients, and the limit of open files if the log tells of one",
+    },
+    Row {
+        cause: "idle-clients",
+        remedies: &[Remedy {
+            uses: &[Use { action: "kill_redis_clients", args: idle_client_ids }],
+            only_after: None,
+            why: "Least destructive: end only connections that do nothing, the longest idle first, and no \
+                  more than it takes; a restart would cut everybody",
+            effect: "new clients get in; the cut ones have to connect anew",
+        }],
+        wrong: &[
+            Wrong { what: "raising maxclients", does: "the client leaks on to the next limit" },
+            Wrong {
+                what: "restart_redis",
+                does: "cuts everybody, and without persistence loses every key",
+            },
+        ],
+        advice: "the program that opens these connections: let it close them or use a pool, or set timeout",
     },
     Row {
         cause: "idle-leak",

@@ -100,6 +100,12 @@ fn the_row_follows_from_the_cause_what_was_tried_and_what_is_barred() {
             &["reset_redis_setting", "unlink_keys"],
         ),
         ("both at once, reset tried", lowered_and_leaking(), vec![reset], &[], &["unlink_keys"]),
+        ("one huge key", giant("string"), vec![], &[], &["unlink_big_key"]),
+        ("a queue", fed_queue(), vec![], &[], &[]),
+        ("answers unread", hoarding(15 * MB, 0), vec![], &[], &["kill_redis_clients"]),
+        ("commands half sent", hoarding(0, 15 * MB), vec![], &[], &["kill_redis_clients"]),
+        ("huge key tried", giant("string"), vec![tried("big-key", &["unlink_big_key"])], &[], &[]),
+        ("idle clients", crowded(), vec![], &[], &["kill_redis_clients"]),
         ("idle sessions", idle(), vec![], &[], &["kill_idle_connections"]),
         ("killing tried", idle(), vec![killed.clone()], &[], &["restart_postgres"]),
         ("killing barred: no restart instead", idle(), vec![], &["kill_idle_connections"], &[]),
@@ -119,11 +125,7 @@ fn the_row_follows_from_the_cause_what_was_tried_and_what_is_barred() {
 fn what_has_no_remedy_gets_advice_and_nothing_runs() {
     let load = postgres(FindingKind::ClientsRefused, sessions(1, 15, "active", 0.1));
     let slow = postgres(FindingKind::ClientsRefused, sessions(1, 15, "active", 30.0));
-    let mut big = leak();
-    let redis = big.redis.as_mut().unwrap();
-    (redis.keys, redis.keys_seen) = (3, 3);
-    redis.prefixes = vec![prefix("blob:", 1, 42 * MB, 100)];
-    for facts in [load, slow, big] {
+    for facts in [load, slow, fed_queue()] {
         let remedies = ask(&facts, &[], &[]);
         assert!(remedies.candidates.is_empty() && remedies.passed_over.is_empty());
         assert_eq!(remedies.advice.len(), 1);
@@ -230,5 +232,33 @@ fn every_action_the_playbook_names_is_one_that_can_be_found() {
     for action in named {
         let known = crate::actions::find(action).is_some();
         assert!(known || crate::actions::ALL.is_empty(), "{action}");
+    }
+}
+
+#[test]
+fn a_full_redis_is_never_emptied_or_given_more_memory_for_a_lesser_cause() {
+    let named = |facts: &Facts| -> Vec<Args> {
+        let found = ask(facts, &[], &[]);
+        found.candidates.iter().flat_map(|c| c.steps.iter().map(|(_, args)| args.clone())).collect()
+    };
+    let subscriber = {
+        let mut facts = hoarding(15 * MB, 0);
+        facts.redis.as_mut().unwrap().clients[1].flags = "P".into();
+        facts
+    };
+    assert_eq!(
+        named(&giant("hash"))[0],
+        serde_json::from_value(json!({"key": "report:1", "type": "hash"})).unwrap()
+    );
+    let cut = |facts: &Facts| named(facts)[0]["ids"].clone();
+    assert_eq!(cut(&hoarding(15 * MB, 0)), json!([1, 2, 3]));
+    assert_eq!(cut(&subscriber), json!([1, 3]), "a subscriber is another decision");
+    for facts in [giant("string"), fed_queue(), hoarding(15 * MB, 0), hoarding(0, 15 * MB)] {
+        let tried_all = [
+            tried("big-key", &["unlink_big_key"]),
+            tried("output-buffers", &["kill_redis_clients"]),
+            tried("query-buffers", &["kill_redis_clients"]),
+        ];
+        assert_eq!(order(&ask(&facts, &tried_all, &[])), [""; 0], "nothing larger comes after it");
     }
 }

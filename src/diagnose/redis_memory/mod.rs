@@ -19,7 +19,7 @@ pub(super) use buffers::{LIMIT_BELOW_OVERHEAD, OUTPUT_BUFFERS, QUERY_BUFFERS};
 pub(crate) use buffers::{Side, holders};
 pub(super) use leak::LEAK;
 pub(super) use limit::MAXMEMORY_LOWERED;
-pub(crate) use single_key::giant;
+pub(crate) use single_key::giant_key;
 pub(super) use single_key::{BIG_KEY, LIST_BACKLOG};
 pub(crate) use writer::writers;
 

@@ -226,6 +226,6 @@ fn does(client: &RedisClient, commands: &[&str]) -> bool {
 }
 
 /// The key that fills the server, where it is one that may go.
-pub(crate) fn giant(facts: &Facts) -> Option<&BigKey> {
+pub(crate) fn giant_key(facts: &Facts) -> Option<&BigKey> {
     Memory::of(facts)?.giant().filter(|key| !is_queue(key))
 }

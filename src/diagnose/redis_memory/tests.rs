@@ -31,25 +31,7 @@ fn each_cause_is_told_from_its_look_alikes() {
         (r.keys, r.keys_seen) = (3, 3);
         r.prefixes = vec![prefix("blob:", 1, 42 * MB, 100)];
     });
-    let buffers = redis(leak(), |r| {
-        (r.dataset_bytes, r.client_bytes, r.overhead_bytes) = (2 * MB, 47 * MB, 48 * MB);
-    });
-    let hoarding = |omem, qbuf| {
-        redis(buffers.clone(), |r| {
-            r.clients = (0..3).map(|id| client(id, "10.0.0.1:1", "get", 9)).collect();
-            for client in &mut r.clients {
-                (client.omem, client.qbuf) = (omem, qbuf);
-            }
-        })
-    };
-    let backlog = bent(big_key.clone(), |f| {
-        for (sample, megabytes) in f.samples.iter_mut().zip([10.0, 30.0, 47.0]) {
-            let dataset = megabytes * 1e6;
-            let readings = sample.readings.with(reading::KEYS, 3.0);
-            sample.readings = readings.with(reading::DATASET_BYTES, dataset);
-        }
-        f.redis.as_mut().unwrap().clients = vec![client(5, "10.0.0.1:1", "lpush", 0)];
-    });
+    let buffers = redis(hoarding(0, 0), |r| r.clients.clear());
     let overhead = redis(leak(), |r| {
         r.policy = "allkeys-lru".into();
         (r.dataset_bytes, r.overhead_bytes) = (MB, 51 * MB);
@@ -57,16 +39,105 @@ fn each_cause_is_told_from_its_look_alikes() {
     check(vec![
         ("a leak", leak(), &["leak-oom: confirmed"]),
         ("a lowered limit", lowered(), &["maxmemory-lowered: confirmed"]),
-        ("one big key", big_key, &["big-key: likely"]),
-        ("answers unread", hoarding(15 * MB, 0), &["output-buffers: likely"]),
-        ("commands half sent", hoarding(0, 15 * MB), &["query-buffers: likely"]),
+        ("one big key", giant("string"), &["big-key: confirmed"]),
+        ("one big key, not looked at", big_key, &["big-key: likely"]),
+        ("answers unread", hoarding(15 * MB, 0), &["output-buffers: confirmed"]),
+        ("commands half sent", hoarding(0, 15 * MB), &["query-buffers: confirmed"]),
         (
             "buffers, holders unseen",
             buffers,
             &["output-buffers: inconclusive", "query-buffers: inconclusive"],
         ),
-        ("a queue", backlog, &["list-backlog: likely", "big-key: inconclusive"]),
-        ("a limit that never fits", overhead, &["limit-below-overhead: likely"]),
+        ("a queue", fed_queue(), &["list-backlog: confirmed"]),
+        ("a limit that never fits", overhead, &["limit-below-overhead: confirmed"]),
+    ]);
+}
+
+/// A lowered limit over data that is few large keys.
+fn lowered_over(facts: Facts) -> Facts {
+    bent(facts, |f| {
+        f.baseline.insert("maxmemory".into(), (100 * MB).to_string());
+    })
+}
+
+#[test]
+fn one_huge_key_is_confirmed_only_by_two_looks_at_it_under_the_limit_as_it_was() {
+    let unnamed = redis(giant("string"), |r| r.biggest.clear());
+    let once = redis(giant("string"), |r| r.again = None);
+    let gone = redis(giant("string"), |r| r.again.as_mut().unwrap().biggest.clear());
+    let shrinking = redis(giant("string"), |r| r.again.as_mut().unwrap().biggest[0].bytes = 9 * MB);
+    let unknown_limit = bent(giant("string"), |f| f.baseline.clear());
+    let among_many = redis(giant("hash"), |r| {
+        (r.keys, r.keys_seen) = (1_800, 1_800);
+        r.prefixes = vec![prefix("report:", 1_800, 46 * MB, 100)];
+    });
+    let small = redis(giant("string"), |r| r.biggest[0].bytes = 9 * MB);
+    check(vec![
+        ("any type but a queue", giant("zset"), &["big-key: confirmed"]),
+        ("among many small keys of its family", among_many, &["big-key: confirmed"]),
+        ("not named", unnamed, &["big-key: likely"]),
+        ("looked at once", once, &["big-key: likely"]),
+        ("gone by the second look", gone, &["big-key: likely"]),
+        ("shrinking by itself", shrinking, &["big-key: likely"]),
+        (
+            "the old limit unknown",
+            unknown_limit,
+            &["big-key: likely", "maxmemory-lowered: inconclusive"],
+        ),
+        (
+            "the limit came down over it",
+            lowered_over(giant("string")),
+            &["maxmemory-lowered: confirmed", "big-key: likely"],
+        ),
+        ("the largest is a fifth", small, &["big-key: likely"]),
+    ]);
+}
+
+#[test]
+fn a_queue_is_work_that_waits_and_never_a_huge_key_to_be_rid_of() {
+    let quiet = giant("stream");
+    let growing = redis(giant("list"), |r| r.again.as_mut().unwrap().biggest[0].length += 2);
+    let taken = redis(fed_queue(), |r| r.clients.push(client(6, "10.0.0.2:1", "brpop", 0)));
+    check(vec![
+        ("nobody pushes", quiet, &["list-backlog: likely"]),
+        ("it grew between the looks", growing, &["list-backlog: confirmed"]),
+        ("consumers are too slow", taken.clone(), &["list-backlog: confirmed"]),
+    ]);
+    let because = |facts: &Facts| diagnose(facts).causes[0].because.clone();
+    assert!(because(&fed_queue()).ends_with("nobody was seen taking from it"));
+    assert!(because(&taken).ends_with("1 client takes, too slowly"));
+}
+
+#[test]
+fn buffers_that_are_on_their_way_are_no_hoard() {
+    let later = |facts, omem, qbuf| {
+        redis(facts, |r| {
+            for client in &mut r.again.as_mut().unwrap().clients {
+                (client.omem, client.qbuf) = (omem, qbuf);
+            }
+        })
+    };
+    let unread = || hoarding(15 * MB, 0);
+    let sending = || hoarding(0, 15 * MB);
+    let others = redis(unread(), |r| {
+        for client in &mut r.again.as_mut().unwrap().clients {
+            client.id += 100;
+        }
+    });
+    let once = redis(unread(), |r| r.again = None);
+    check(vec![
+        ("a little was read", later(unread(), 12 * MB, 0), &["output-buffers: confirmed"]),
+        ("being read", later(unread(), 5 * MB, 0), &["output-buffers: likely"]),
+        ("read", later(unread(), 0, 0), &["output-buffers: likely"]),
+        ("other clients by now", others, &["output-buffers: likely"]),
+        ("looked at once", once, &["output-buffers: likely"]),
+        ("still being sent", later(sending(), 0, 18 * MB), &["query-buffers: likely"]),
+        ("sent", later(sending(), 0, 0), &["query-buffers: likely"]),
+        (
+            "usual buffers under a lowered limit",
+            lowered_over(unread()),
+            &["maxmemory-lowered: confirmed", "output-buffers: likely"],
+        ),
     ]);
 }
 

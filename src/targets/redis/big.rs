@@ -28,6 +28,9 @@ pub(super) async fn describe(
     sized: Vec<(Vec<u8>, u64)>,
     limit: Limit,
 ) -> Result<Vec<BigKey>, Answer> {
+    if sized.is_empty() {
+        return Ok(Vec::new());
+    }
     let mut types = Pipeline::new();
     for (name, _) in &sized {
         types.cmd("TYPE").arg(name);
@@ -48,6 +51,9 @@ pub(super) async fn measure(
     keys: Vec<BigKey>,
     limit: Limit,
 ) -> Result<Vec<BigKey>, Answer> {
+    if keys.is_empty() {
+        return Ok(keys);
+    }
     let mut questions = Pipeline::new();
     for key in &keys {
         questions.cmd(length_of(&key.kind).unwrap_or("STRLEN")).arg(&key.name);

@@ -41,7 +41,8 @@ impl RedisLink {
         };
         let keys = self.keys(&mut line, size, notebook).await.unwrap_or_default();
         let much = whole("mem_clients_normal") * 5 > whole("used_memory");
-        let again = match much || !keys.biggest.is_empty() {
+        let crowded = whole("connected_clients") * 5 > whole("maxclients") * 4;
+        let again = match much || crowded || !keys.biggest.is_empty() {
             true => self.again(&mut line, &keys.biggest, notebook).await,
             false => None,
         };
@@ -59,6 +60,7 @@ impl RedisLink {
                 .whole("maxclients")
                 .or_else(|| set("maxclients")?.parse().ok())
                 .unwrap_or_default(),
+            connected: whole("connected_clients"),
             clients,
             prefixes: keys.prefixes,
             keys_seen: keys.seen,

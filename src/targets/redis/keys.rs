@@ -88,7 +88,10 @@ async fn search(line: &mut Line, sized: &mut Weighed, limit: Limit) -> Result<()
         for name in &names {
             questions.cmd("MEMORY").arg("USAGE").arg(name);
         }
-        let sizes = line.ask(&questions, limit).await;
+        let sizes = match names.is_empty() {
+            true => Vec::new(),
+            false => line.ask(&questions, limit).await,
+        };
         for (name, size) in names.into_iter().zip(sizes) {
             if let Value::Int(size) = size? {
                 sized.push((name, u64::try_from(size).unwrap_or_default()));

@@ -265,6 +265,7 @@ impl Bench {
             keys_seen: self.keys + self.leaked,
             persists: false,
             changes_since_save: self.keys,
+            ..RedisFacts::default()
         }
     }
 
