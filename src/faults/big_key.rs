@@ -84,10 +84,12 @@ impl Fault for BigKey {
         saved: &Saved,
         progress: Progress<'_>,
     ) -> Result<Grip, FaultError> {
-        let mut con = reach::redis(server, text(saved, entry::SESSION)?).await?;
+        let name = text(saved, entry::SESSION)?;
         let key = format!("{}all", text(saved, entry::PREFIX)?);
         let mut length = 0;
         for piece in PIECES {
+            // A connection keeps the room its largest command took, so each size has its own.
+            let mut con = reach::redis(server, name).await?;
             length = append(&mut con, &key, piece, length).await?;
             progress(format!("one value of {} MB", megabytes(length)));
         }

@@ -21,8 +21,8 @@ use crate::targets::Server;
 pub(super) struct ListBacklog;
 
 const ITEM_BYTES: usize = 400;
-/// Items per LPUSH, as a batch producer does: fewer where many are refused, so that in the end every write is.
-const BATCHES: [usize; 3] = [500, 20, 1];
+/// Items per LPUSH, as a batch producer does: one where many are refused, so that in the end every write is.
+const BATCHES: [usize; 2] = [50, 1];
 const MOST_ITEMS: u64 = 500_000;
 const RETRY: Duration = Duration::from_millis(200);
 
@@ -61,7 +61,7 @@ impl Fault for ListBacklog {
                 grouped(MOST_ITEMS)
             ),
             format!(
-                "LPUSH <prefix>todo <1 item> every {} ms until the connection is closed",
+                "LPUSH <prefix>todo <1 item>, again every {} ms after a refusal, until the connection is closed",
                 RETRY.as_millis()
             ),
         ]
@@ -164,16 +164,14 @@ async fn push(
     }
 }
 
-/// Tries on, as a producer does, until its connection is closed.
+/// Goes on, as a producer does, until its connection is closed; what becomes free is taken at once.
 async fn keep_pushing(mut con: MultiplexedConnection, list: String) {
     let mut pushed = 0;
     while pushed < MOST_ITEMS {
-        tokio::time::sleep(RETRY).await;
-        let pushing = redis::cmd("LPUSH").arg(&list).arg("job").query_async::<u64>(&mut con).await;
-        match pushing {
-            Ok(length) => pushed = length,
-            Err(error) if error.is_io_error() && !error.is_timeout() => return,
-            Err(_) => {}
+        match push(&mut con, &list, 1).await {
+            Ok(Some(length)) => pushed = length,
+            Ok(None) => tokio::time::sleep(RETRY).await,
+            Err(_) => return,
         }
     }
 }

@@ -191,11 +191,11 @@ async fn a_queue_without_consumers_is_left_to_a_person() {
     let item = "x".repeat(1_000);
     let mut push = redis::cmd("RPUSH");
     push.arg("jobs");
-    for _ in 0..200 {
+    for _ in 0..20 {
         push.arg(&item);
     }
     for n in 0.. {
-        if n % 20 == 0 {
+        if n % 200 == 0 {
             watched.look().await;
         }
         if push.query_async::<u64>(&mut client).await.is_err() {
