@@ -11,6 +11,7 @@ use crate::domain::window::Window;
 
 mod clients_refused;
 mod connection_pressure;
+mod data_vanished;
 mod memory_pressure;
 mod probe_failing;
 mod server_down;
@@ -40,4 +41,5 @@ pub const ALL: &[Detector] = &[
     Detector { kind: FindingKind::ProbeFailing, judge: probe_failing::judge },
     Detector { kind: FindingKind::MemoryPressure, judge: memory_pressure::judge },
     Detector { kind: FindingKind::ConnectionPressure, judge: connection_pressure::judge },
+    Detector { kind: FindingKind::DataVanished, judge: data_vanished::judge },
 ];

@@ -372,3 +372,32 @@ fn pressure_is_a_matter_of_one_engine_only() {
     let redis = memory(&[49.0, 49.0], 50.0, 1.0);
     assert_eq!(letter(&verdict(FindingKind::ConnectionPressure, &redis, at(250))), 'A');
 }
+
+#[test]
+fn data_vanishes_by_a_flush_only_and_after_two_looks() {
+    let now = at(1_000);
+    let lost = |ms: i64, keys: &[f64]| {
+        let sample = samples(&format!("h{ms}.")).remove(0);
+        let lost = keys.iter().map(|keys| (reading::KEYS_LOST_TO_FLUSH, *keys));
+        with(sample, &lost.chain([(reading::KEYS, 3.0)]).collect::<Vec<_>>())
+    };
+    let table = [
+        ("nothing lost", vec![lost(500, &[0.0]), lost(750, &[0.0])], 'A'),
+        ("lost, one look", vec![lost(500, &[0.0]), lost(750, &[990.0])], 'I'),
+        ("lost, two looks", vec![lost(500, &[990.0]), lost(750, &[985.0])], 'P'),
+        ("back, one look", vec![lost(500, &[990.0]), lost(750, &[0.0])], 'I'),
+        ("not told", vec![lost(500, &[]), lost(750, &[])], 'I'),
+    ];
+    for (story, samples, expected) in table {
+        let found = verdict(FindingKind::DataVanished, &redis(samples), now);
+        assert_eq!(letter(&found), expected, "{story}");
+    }
+    let long_gone = redis([lost(0, &[990.0]), lost(250, &[990.0])]);
+    assert_eq!(letter(&verdict(FindingKind::DataVanished, &long_gone, at(9_000))), 'I');
+    let mut aged = lost(750, &[985.0]);
+    aged.readings = aged.readings.with(reading::FLUSH_AGE_SECONDS, 0.5);
+    let finding =
+        present(verdict(FindingKind::DataVanished, &redis([lost(500, &[990.0]), aged]), now));
+    assert_eq!((finding.since, finding.severity), (at(250), Severity::Critical));
+    assert!(finding.sentence.contains("985 keys were removed at once"), "{}", finding.sentence);
+}

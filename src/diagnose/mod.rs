@@ -13,6 +13,7 @@ use facts::Facts;
 pub mod facts;
 pub mod postgres_connections;
 pub mod redis_clients;
+mod redis_data;
 pub mod redis_memory;
 mod unit_state;
 mod unknown;
@@ -50,6 +51,7 @@ pub const ALL: &[Judge] = &[
     redis_memory::LIST_BACKLOG,
     redis_memory::BIG_KEY,
     redis_memory::LIMIT_BELOW_OVERHEAD,
+    redis_data::FLUSHED,
     redis_clients::LIMIT_LOWERED,
     redis_clients::IDLE_CLIENTS,
     postgres_connections::ROLE_LIMIT,

@@ -30,7 +30,7 @@ fn unseen(facts: &Facts) -> Vec<&'static str> {
         unseen.push("what it runs in");
     }
     match facts.finding {
-        FindingKind::WritesRefused | FindingKind::MemoryPressure => {
+        FindingKind::WritesRefused | FindingKind::MemoryPressure | FindingKind::DataVanished => {
             if facts.redis.is_none() {
                 unseen.push("the server's memory, clients and keys");
             }

@@ -49,6 +49,8 @@ pub enum FindingKind {
     MemoryPressure,
     /// PostgreSQL: slots taken by sessions that do nothing, or nearly all taken.
     ConnectionPressure,
+    /// Redis: the keys were removed all at once.
+    DataVanished,
 }
 
 /// Symptoms of one problem as it grows: a stronger one takes over the incident of a weaker one.
@@ -57,6 +59,7 @@ pub enum Family {
     Memory,
     Connections,
     Availability,
+    Data,
     Other,
 }
 
@@ -70,6 +73,7 @@ impl FindingKind {
         Self::ProbeFailing,
         Self::MemoryPressure,
         Self::ConnectionPressure,
+        Self::DataVanished,
     ];
 
     /// The word people read and the store keeps.

@@ -20,6 +20,10 @@ pub mod reading {
     pub const OOM_ERRORS_TOTAL: &str = "oom_errors_total";
     pub const REJECTED_CONNECTIONS_TOTAL: &str = "rejected_connections_total";
     pub const EVICTED_KEYS_TOTAL: &str = "evicted_keys_total";
+    /// Keys that FLUSHALL or FLUSHDB took and that did not come back; else 0.
+    pub const KEYS_LOST_TO_FLUSH: &str = "keys_lost_to_flush";
+    /// How long ago, where keys are lost.
+    pub const FLUSH_AGE_SECONDS: &str = "flush_age_seconds";
     pub const COMMANDS_PER_SECOND: &str = "commands_per_second";
     /// PostgreSQL: client backends other than our own.
     pub const SESSIONS: &str = "sessions";

@@ -172,6 +172,25 @@ pub(super) async fn count(
     Ok(found.iter().map(|keys| keys.len() as u64).collect())
 }
 
+/// Every key, each once; `None` when there are more than `most`.
+pub(super) async fn all(
+    con: &mut MultiplexedConnection,
+    most: u64,
+) -> Result<Option<Vec<Vec<u8>>>, FaultError> {
+    let (mut found, mut cursor) = (HashSet::new(), 0);
+    loop {
+        let (next, keys) = page(con, cursor, "*").await?;
+        found.extend(keys);
+        cursor = next;
+        if found.len() as u64 > most {
+            return Ok(None);
+        }
+        if cursor == 0 {
+            return Ok(Some(found.into_iter().collect()));
+        }
+    }
+}
+
 /// Unlinks every key under the prefix; how many there were. Repeats until a whole pass finds none.
 pub(super) async fn unlink(
     con: &mut MultiplexedConnection,

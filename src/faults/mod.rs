@@ -32,6 +32,7 @@ mod big_key;
 mod container_killed;
 mod container_paused;
 mod exhaust;
+mod flushall;
 mod idle_leak;
 mod leak_oom;
 mod list_backlog;
@@ -55,6 +56,7 @@ pub const ALL: &[&dyn Fault] = &[
     &query_buffers::QueryBuffers,
     &list_backlog::ListBacklog,
     &maxclients::Maxclients,
+    &flushall::Flushall,
     &idle_leak::IdleLeak,
     &exhaust::Exhaust,
     &container_paused::ContainerPaused,

@@ -417,6 +417,7 @@ async fn reverting_twice_changes_nothing_the_second_time() {
         (&redis, "query-buffers"),
         (&redis, "list-backlog"),
         (&redis, "maxclients"),
+        (&redis, "flushall"),
         (&postgres, "idle-leak"),
         (&postgres, "exhaust"),
     ] {

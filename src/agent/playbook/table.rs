@@ -139,6 +139,24 @@ pub const ROWS: &[Row] = &[
         advice: "maxmemory, which is too small for this server even when it is empty",
     },
     Row {
+        cause: "flushall",
+        remedies: &[],
+        wrong: &[
+            Wrong {
+                what: "loading the dump on disk",
+                does: "with save points the flush, or the next save, has rewritten it empty; and what was \
+                       written since is lost",
+            },
+            Wrong {
+                what: "restart_redis",
+                does: "brings nothing back, and loses what was written since",
+            },
+        ],
+        advice: "a copy of the data from before (a backup, a replica that was cut off, an append-only file), \
+                 put beside and not over the dump on disk; the load on what this data was computed from; and \
+                 an ACL that keeps FLUSHALL and FLUSHDB from programs",
+    },
+    Row {
         cause: "maxclients",
         remedies: &[Remedy {
             uses: &[Use { action: "reset_redis_setting", args: healthy_maxclients }],

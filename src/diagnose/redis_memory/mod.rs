@@ -88,7 +88,7 @@ impl<'a> Memory<'a> {
                 Some(code) => code == "OOM",
                 None => words::percent(redis.used_memory, redis.maxmemory) >= FULL_PERCENT,
             },
-            FindingKind::ConnectionPressure => false,
+            FindingKind::ConnectionPressure | FindingKind::DataVanished => false,
         };
         is_full.then_some(Self { facts, redis })
     }

@@ -96,6 +96,16 @@ impl FindingKind {
                 asks: "Leaked sessions and a pool at work look the same by number, so: what every session does, and since when",
                 next_question: "who holds the sessions and what they do",
             },
+            Self::DataVanished => &About {
+                word: "data-vanished",
+                family: Family::Data,
+                stage: 0,
+                hurts_clients: true,
+                phrase: "data that is gone",
+                if_not: "clients go on finding nothing, and whatever can be computed again loads the servers behind",
+                asks: "A flush, evictions and a replica that took over an empty copy look the same to a client, so: how the keys went, what is left, and who is connected",
+                next_question: "how the keys went (INFO commandstats, evicted_keys, expired_keys)",
+            },
         }
     }
 }

@@ -486,3 +486,32 @@ fn how_the_proposal_was_read_is_kept_with_the_approval_and_told() {
     let old = serde_json::json!({ "do": "approve", "incident": 1, "fingerprint": "abc" });
     assert!(matches!(serde_json::from_value(old), Ok(Command::Approve { seen: None, .. })));
 }
+
+#[test]
+fn data_that_went_while_an_action_ran_is_no_news_and_later_it_is() {
+    let lost = |story: &mut Story, age: f64| {
+        for _ in 0..2 {
+            let (target, at) = (REDIS, story.later(1).now);
+            let readings =
+                [(reading::KEYS_LOST_TO_FLUSH, 900.0), (reading::FLUSH_AGE_SECONDS, age)];
+            let sample = Sample {
+                at,
+                origin: Origin::Held,
+                took_ms: 0.2,
+                connect: Answer::Ok,
+                read: Answer::Ok,
+                write: Answer::Ok,
+                readings: readings.into(),
+            };
+            story.say(Input::Sampled { target, sample });
+        }
+        story.world.ledger.incidents.len()
+    };
+    let mut story = Story::resolved();
+    let ended = story.now;
+    assert_eq!(lost(&mut story, 1.5), 1, "the flush was what was approved");
+    story.later(300);
+    let ago = (story.now - ended).num_seconds() as f64;
+    assert_eq!(lost(&mut story, ago), 1, "long after, it still was");
+    assert_eq!(lost(&mut story, 0.5), 2, "this one nobody approved");
+}

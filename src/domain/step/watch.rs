@@ -18,6 +18,9 @@ use crate::domain::sample::{RuntimeEvent, RuntimeEventKind, Sample};
 /// A symptom must stay away this long before an incident ends by itself, so that flapping is one incident.
 const CALM: TimeDelta = TimeDelta::seconds(5);
 
+/// What an action did shows at the next look.
+const NOTICED: TimeDelta = TimeDelta::seconds(2);
+
 impl Turn<'_> {
     pub(super) fn sampled(&mut self, target: &TargetId, sample: Sample) {
         let Some(watch) = self.world.watches.get_mut(target) else { return };
@@ -84,7 +87,8 @@ impl Turn<'_> {
     fn present(&mut self, target: &TargetId, finding: &Finding) {
         let Some(incident) = self.world.ledger.open_in_family(target, finding.kind) else {
             // What an action does on its way (a restart cuts everybody off) is judged by its verification.
-            if self.world.ledger.acting_on(target).is_none() && !self.is_away(target) {
+            let is_ours = finding.kind.family() == Family::Data && self.did_it(target, finding);
+            if self.world.ledger.acting_on(target).is_none() && !self.is_away(target) && !is_ours {
                 self.open(target, finding.clone());
             }
             return;
@@ -103,6 +107,16 @@ impl Turn<'_> {
                 EventBody::IncidentRecurred { finding: finding.clone() },
             );
         }
+    }
+
+    /// Whether it began while an action ran: what was approved is no news.
+    fn did_it(&self, target: &TargetId, finding: &Finding) -> bool {
+        let on_target = self.world.ledger.incidents.values().filter(|i| i.target == *target);
+        let mut steps = on_target.flat_map(|i| &i.executions).flat_map(|e| &e.steps);
+        steps.any(|step| {
+            let until = step.end.as_ref().map_or(self.now, |end| end.at + NOTICED);
+            (step.started_at..=until).contains(&finding.since)
+        })
     }
 
     /// Whether the server is known to be gone or silent: what else seems wrong on its way back is no news until

@@ -61,6 +61,11 @@ impl Info {
         Some(counted.and_then(|value| inner(value, "count")).unwrap_or(0))
     }
 
+    /// How often this command was called, out of the command statistics; `None` when it was not.
+    pub(super) fn calls(&self, command: &str) -> Option<u64> {
+        inner(self.text(&format!("cmdstat_{command}"))?, "calls")
+    }
+
     fn inner_sums(&self, prefix: &str, name: &str) -> u64 {
         let numbered = |field: &str| {
             field

@@ -10,6 +10,7 @@ mod big;
 mod clients;
 mod connect;
 mod facts;
+mod flush;
 mod held;
 mod info;
 mod keys;

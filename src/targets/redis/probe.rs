@@ -8,9 +8,11 @@ use redis::{Pipeline, Value};
 
 use super::RedisLink;
 use super::connect::{multiplex, reply};
+use super::flush::Flushes;
 use super::held::Held;
 use super::info::Info;
-use crate::domain::sample::{Answer, Origin, Sample};
+use crate::domain::readings::Readings;
+use crate::domain::sample::{Answer, Origin, Sample, reading};
 use crate::ports::probe::{Probe, ProbeError};
 use crate::targets::dial::Trust;
 use crate::targets::draft::{Draft, answer};
@@ -53,17 +55,35 @@ pub struct RedisProbe {
     link: RedisLink,
     trust: Trust,
     beats: AtomicU64,
+    flushes: Flushes,
 }
 
 impl RedisProbe {
     pub fn new(link: RedisLink) -> Self {
-        Self { link, trust: Trust::default(), beats: AtomicU64::new(0) }
+        Self {
+            link,
+            trust: Trust::default(),
+            beats: AtomicU64::new(0),
+            flushes: Flushes::default(),
+        }
     }
 
     async fn join(&self, limit: Limit) -> Result<Held, Answer> {
         let talk = self.link.open("monitor", &self.trust, limit).await?;
         let (connection, driver) = multiplex(talk, None).await?;
         Ok(Held { connection, driver })
+    }
+
+    fn readings(&self, info: &Info, commands: Option<Result<Value, Answer>>) -> Readings {
+        let readings = info.readings();
+        let Some(Ok(commands)) = commands else { return readings };
+        match self.flushes.lost(info, &Info::parse(&commands)) {
+            None => readings,
+            Some((0, _)) => readings.with(reading::KEYS_LOST_TO_FLUSH, 0.0),
+            Some((keys, ago)) => readings
+                .with(reading::KEYS_LOST_TO_FLUSH, keys as f64)
+                .with(reading::FLUSH_AGE_SECONDS, ago.as_secs_f64()),
+        }
     }
 
     /// A read, then a write: a server that lets writes hang has answered the read already.
@@ -82,7 +102,7 @@ impl Probe for RedisProbe {
         let mut draft = Draft::new(Origin::Held);
         let limit = Limit::of(self.link.deadline);
         let mut questions = self.client_questions();
-        questions.cmd("INFO");
+        questions.cmd("INFO").cmd("INFO").arg("commandstats");
         let asked = self
             .link
             .kept
@@ -102,7 +122,7 @@ impl Probe for RedisProbe {
                 draft.read = replies.next().map_or(Answer::NotAsked, answer);
                 draft.write = replies.next().map_or(Answer::NotAsked, answer);
                 if let Some(Ok(info)) = replies.next() {
-                    draft.readings = Info::parse(&info).readings();
+                    draft.readings = self.readings(&Info::parse(&info), replies.next());
                 }
             }
         }

@@ -244,3 +244,37 @@ async fn clients_that_only_stay_are_cut_under_a_limit_that_never_changed() {
     let limit: Vec<String> = ask(&mut insider, "CONFIG GET maxclients").await;
     assert_eq!(limit[1], "16");
 }
+
+#[tokio::test]
+async fn a_flush_is_told_from_keys_that_go_otherwise() {
+    let mut watched = Watched::over(&LAB).await;
+    let mut client = watched.client().await;
+    let fill = async |client: &mut MultiplexedConnection| {
+        for n in 0..500 {
+            let () = ask(client, &format!("SET basket:{n} value PX 600000")).await;
+        }
+    };
+    fill(&mut client).await;
+    watched.look().await;
+    for n in 0..500 {
+        let () = ask(&mut client, &format!("PEXPIRE basket:{n} 1")).await;
+    }
+    // Every read of an expired key removes it.
+    while ask::<Vec<String>>(&mut client, "KEYS basket:*").await.len() > 0 {}
+    fill(&mut client).await;
+    watched.look().await;
+    let all: Vec<String> = (0..500).map(|n| format!("basket:{n}")).collect();
+    let () = ask(&mut client, &format!("UNLINK {}", all.join(" "))).await;
+    watched.look().await;
+    watched.look().await;
+    assert_eq!(watched.present(), [], "expired and unlinked keys are ordinary life");
+
+    fill(&mut client).await;
+    watched.look().await;
+    let () = ask(&mut client, "FLUSHDB").await;
+    watched.mended(FindingKind::DataVanished, "flushall", &[]).await;
+    fill(&mut client).await;
+    watched.look().await;
+    watched.look().await;
+    assert_eq!(watched.present(), [], "they are back");
+}

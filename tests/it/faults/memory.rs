@@ -64,3 +64,51 @@ async fn a_crowded_server_turns_new_clients_away_until_it_is_undone() {
     let after: Vec<String> = ask(&mut insider, "CONFIG GET maxclients").await.unwrap();
     assert_eq!(after, before);
 }
+
+#[tokio::test]
+async fn flushed_keys_come_back_with_their_times_to_live_and_newer_ones_stay() {
+    let broken = Broken::over(Bench::redis());
+    let mut con = broken.redis().await;
+    let () = ask(&mut con, "SET keep:1 old").await.unwrap();
+    let () = ask(&mut con, "SET keep:2 old EX 1000").await.unwrap();
+    let () = ask(&mut con, "RPUSH queue a b c").await.unwrap();
+    let spec = broken.spec("flushall", &[]).await;
+    let reports = broken
+        .live(&spec, async || {
+            let mut con = broken.redis().await;
+            let keys: u64 = ask(&mut con, "DBSIZE").await.unwrap();
+            assert_eq!(keys, 0);
+            let () = ask(&mut con, "SET keep:1 new").await.unwrap();
+        })
+        .await;
+    assert_undone(&reports);
+    let value: String = ask(&mut con, "GET keep:1").await.unwrap();
+    assert_eq!(value, "new", "written since");
+    let ttl: i64 = ask(&mut con, "TTL keep:2").await.unwrap();
+    assert!((900..=1_000).contains(&ttl), "{ttl}");
+    let queue: Vec<String> = ask(&mut con, "LRANGE queue 0 -1").await.unwrap();
+    assert_eq!(queue, ["a", "b", "c"]);
+    let keys: u64 = ask(&mut con, "DBSIZE").await.unwrap();
+    assert_eq!(keys, 503, "the ordinary data it put into a server with hardly any stays");
+}
+
+#[tokio::test]
+async fn a_server_with_more_than_can_be_put_back_is_not_flushed() {
+    let broken = Broken::over(Bench::redis());
+    let mut con = broken.redis().await;
+    let () = ask(&mut con, "SELECT 3").await.unwrap();
+    let () = ask(&mut con, "SET elsewhere value").await.unwrap();
+    let reports = broken.live(&broken.spec("flushall", &[]).await, async || ()).await;
+    let [Report::Failed { reason }] = reports.as_slice() else { panic!("{reports:?}") };
+    assert!(reason.contains("other databases"), "{reason}");
+    let () = ask(&mut con, "FLUSHALL").await.unwrap();
+    let () = ask(&mut con, "SELECT 0").await.unwrap();
+    for n in 0..2_001 {
+        let () = ask(&mut con, &format!("SET keep:{n} value")).await.unwrap();
+    }
+    let reports = broken.live(&broken.spec("flushall", &[]).await, async || ()).await;
+    let [Report::Failed { reason }] = reports.as_slice() else { panic!("{reports:?}") };
+    assert!(reason.contains("more than 2,000 keys"), "{reason}");
+    let keys: u64 = ask(&mut con, "DBSIZE").await.unwrap();
+    assert_eq!(keys, 2_001);
+}
