@@ -260,7 +260,7 @@ async fn a_flush_is_told_from_keys_that_go_otherwise() {
         let () = ask(&mut client, &format!("PEXPIRE basket:{n} 1")).await;
     }
     // Every read of an expired key removes it.
-    while ask::<Vec<String>>(&mut client, "KEYS basket:*").await.len() > 0 {}
+    while !ask::<Vec<String>>(&mut client, "KEYS basket:*").await.is_empty() {}
     fill(&mut client).await;
     watched.look().await;
     let all: Vec<String> = (0..500).map(|n| format!("basket:{n}")).collect();
