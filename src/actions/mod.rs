@@ -14,6 +14,7 @@ mod args;
 mod channel;
 mod checks;
 mod copy;
+mod needs;
 mod postgres;
 mod redis;
 mod undo_file;
@@ -30,6 +31,7 @@ mod unlink_big_key;
 mod unlink_keys;
 mod unpause_container;
 
+pub use needs::{Need, Rights, WATCHING, rights};
 pub use undo_file::set_undo_dir;
 
 /// Every action there is.
@@ -65,21 +67,6 @@ pub struct Descriptor {
     pub needs: &'static [Need],
     /// What is measured afterwards, in words.
     pub verify: &'static str,
-}
-
-/// A right an action takes on the server it acts on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Need {
-    /// Commands of Redis, as its ACL names them: `config|set`, `client|kill`.
-    Redis(&'static [&'static str]),
-    /// Reads and writes keys of any name.
-    RedisKeys,
-    /// Membership of a predefined role of PostgreSQL, like `pg_signal_backend`.
-    PgRole(&'static str),
-    /// What only an owner or a superuser of PostgreSQL may do, in words.
-    PgSuperuser(&'static str),
-    /// The engine or process the server runs in, in words.
-    Runtime(&'static str),
 }
 
 /// An argument of an action.

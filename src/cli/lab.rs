@@ -12,6 +12,8 @@ use crate::config::{dirs, url};
 use crate::domain::target::Engine;
 use crate::lab::{self, DoctorLine, Lab};
 
+mod rights;
+
 /// Create and start the lab: redis-test, postgres-test and the store
 ///
 /// Real servers on 127.0.0.1 only, in containers, or as local processes where there is no container engine.
@@ -137,9 +139,11 @@ async fn not_yet(context: &Context) -> Option<String> {
     missing.then(|| format!("{file} is not there yet; the first run makes it"))
 }
 
+/// Looks at everything and says what is wrong.
 pub(super) async fn doctor(context: &Context) -> Done {
     let mut lines = lab::doctor(context.config()).await;
     lines.push(store_line(context).await);
+    lines.extend(rights::lines(context).await);
     let print = context.print;
     if print.json {
         print.json(&lines)?;

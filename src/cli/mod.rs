@@ -18,6 +18,7 @@ mod context;
 mod decide;
 mod drill;
 mod faults;
+mod grants;
 mod host;
 mod incidents;
 mod lab;
@@ -97,6 +98,7 @@ enum Command {
     Resolve(orders::Resolve),
     Faults(faults::Faults),
     Actions(actions::Actions),
+    Grants(grants::Grants),
     History(records::History),
     Report(records::Report),
     Metrics(records::Metrics),
@@ -154,6 +156,7 @@ async fn dispatch(cli: Cli) -> Done {
     match &command {
         Command::Faults(args) => return faults::list(&print, args),
         Command::Actions(args) => return actions::list(&print, args),
+        Command::Grants(args) => return grants::print(&print, args),
         Command::Completions(args) => return completions::write(args),
         _ => {}
     }
@@ -191,6 +194,8 @@ async fn dispatch(cli: Cli) -> Done {
         Command::Metrics(args) => records::metrics(&context, &args).await,
         Command::Audit(args) => audit::run(&context, &args).await,
         Command::Config(args) => config::run(&context, &args),
-        Command::Faults(_) | Command::Actions(_) | Command::Completions(_) => Ok(ExitCode::SUCCESS),
+        Command::Faults(_) | Command::Actions(_) | Command::Grants(_) | Command::Completions(_) => {
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }

@@ -231,6 +231,9 @@ pub struct Verification {
     /// What was seen and not judged, because other trouble of the target explains it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<String>,
+    /// Whether everything the actions themselves measure was good in the last round, whatever clients felt.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cause_gone: bool,
     pub health_after: Health,
     /// When the symptom was first seen gone, before the hold.
     pub symptom_free_after_ms: Option<u64>,

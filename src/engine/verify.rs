@@ -26,10 +26,11 @@ pub(super) async fn prove(watched: &Watched, steps: &[RanStep], goal: &Goal) -> 
     let mut proof = Verification::default();
     let mut good_since: Option<Instant> = None;
     loop {
-        let Round { checks, left_out, health } = round(watched, steps, goal).await;
+        let Round { checks, left_out, cause_gone, health } = round(watched, steps, goal).await;
         proof.rounds += 1;
         proof.checks = checks;
         proof.left_out = left_out;
+        proof.cause_gone = cause_gone;
         proof.health_after = health;
         if proof.passed() {
             let since = *good_since.get_or_insert_with(Instant::now);
@@ -53,6 +54,7 @@ pub(super) async fn prove(watched: &Watched, steps: &[RanStep], goal: &Goal) -> 
 struct Round {
     checks: Vec<Check>,
     left_out: Vec<String>,
+    cause_gone: bool,
     health: Health,
 }
 
@@ -66,17 +68,20 @@ async fn round(watched: &Watched, steps: &[RanStep], goal: &Goal) -> Round {
         health_check(health, goal),
     ];
     let (mut checks, left_out) = beside::without_other_trouble(base, &held, goal);
+    let mut own = Vec::new();
     // Asking a server that is not back about its insides only costs deadlines.
     if fresh.connect.is_ok() || (!goal.besides.is_empty() && held.connect.is_ok()) {
         for ran in steps {
             if let Some(action) =
                 actions::find_for(ran.plan.action.as_str(), watched.server.target.engine)
             {
-                checks.extend(action.verify(&watched.server, &ran.plan.args, &ran.undo_data).await);
+                own.extend(action.verify(&watched.server, &ran.plan.args, &ran.undo_data).await);
             }
         }
     }
-    Round { checks, left_out, health }
+    let cause_gone = !own.is_empty() && own.iter().all(|check| check.passed == Some(true));
+    checks.extend(own);
+    Round { checks, left_out, cause_gone, health }
 }
 
 fn answer_check(name: &str, sample: &Sample, answer: &Answer) -> Check {

@@ -151,6 +151,7 @@ pub(crate) fn verification() -> Verification {
         ],
         rounds: 40,
         left_out: vec![],
+        cause_gone: false,
         held_ms: 10_000,
         health_after: Health::Score(96),
         symptom_free_after_ms: Some(180),

@@ -20,7 +20,10 @@ mod notebook;
 pub mod own;
 pub mod postgres;
 pub mod redis;
+mod rights;
 mod session;
+
+pub use rights::Compared;
 
 /// A watched server with every way to reach it. Cheap to clone.
 #[derive(Clone)]

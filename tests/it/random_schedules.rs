@@ -501,6 +501,7 @@ impl Sim {
             checks: vec![check],
             rounds: 5,
             left_out: vec![],
+            cause_gone: false,
             held_ms: 10_000,
             health_after,
             symptom_free_after_ms: Some(50),

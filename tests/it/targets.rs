@@ -4,6 +4,7 @@ mod detection;
 mod facts;
 mod postgres;
 mod redis;
+mod rights;
 mod servers;
 
 use std::time::{Duration, Instant};

@@ -58,7 +58,7 @@ fn played(outcome: &Outcome) -> Vec<String> {
     };
     let action = if handed_over { "for a person".to_owned() } else { outcome.actions.join(" + ") };
     vec![
-        super::took(outcome.times.detected_after_symptom),
+        detected(outcome.times.detected_after_symptom),
         or_dash(&outcome.cause),
         or_dash(&outcome.grade),
         action,
@@ -67,6 +67,14 @@ fn played(outcome: &Outcome) -> Vec<String> {
         super::listed(&outcome.left_over, "; ", "nothing"),
         result.to_owned(),
     ]
+}
+
+/// Since the injector saw the symptom, which it sometimes does after the detector.
+fn detected(ms: Option<i64>) -> String {
+    match ms {
+        Some(ms) if ms <= 0 => "at once".into(),
+        ms => super::took(ms),
+    }
 }
 
 /// Of what an action costs, that which nothing but an undo brings back.

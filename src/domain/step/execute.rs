@@ -229,9 +229,15 @@ impl Turn<'_> {
         if active.id != execution || active.state != ExecutionState::Verifying {
             return;
         }
-        let health = verification.health_after;
+        let (health, cause_gone) = (verification.health_after, verification.cause_gone);
+        let stays = cause_gone && is_for_a_confirmed_cause(active, self.incident(id));
         match self.record_proof(id, execution, verification) {
             None => self.complete(id, execution, health),
+            // To bring a cause back that was really there helps nobody; what is left has another one.
+            Some(reason) if stays => {
+                let text = format!("its own cause is gone, so what was done stays; {reason}");
+                self.go_on(id, execution, text);
+            }
             Some(reason) => self.take_back_or_go_on(id, execution, format!("not proven: {reason}")),
         }
     }
@@ -383,6 +389,15 @@ impl Turn<'_> {
             self.hand_over(id);
         }
     }
+}
+
+fn is_for_a_confirmed_cause(ran: &Execution, incident: Option<&Incident>) -> bool {
+    let Some(proposal) = &ran.proposal else { return false };
+    let judged = incident.and_then(|incident| incident.diagnosis.as_ref());
+    judged
+        .iter()
+        .flat_map(|diagnosis| &diagnosis.causes)
+        .any(|judged| judged.cause == proposal.draft.cause && judged.grade == Grade::Confirmed)
 }
 
 /// The causes that were confirmed beside the one this execution is for, and that nothing was tried against.

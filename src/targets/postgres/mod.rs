@@ -8,6 +8,7 @@ use crate::config::secret::Secret;
 mod connect;
 mod facts;
 mod probe;
+mod rights;
 mod sql;
 
 pub use connect::{PgConnection, Session, answer_of};

@@ -16,6 +16,7 @@ mod info;
 mod keys;
 mod line;
 mod probe;
+mod rights;
 
 pub use connect::CLIENT_NAME_PREFIX;
 pub use held::{Entered, KeptConnection};

@@ -273,6 +273,7 @@ impl<'a> Stage<'a> {
             checks: vec![check],
             rounds: 21,
             left_out: vec![],
+            cause_gone: false,
             held_ms: 10_000,
             health_after: health,
             symptom_free_after_ms: Some(20),

@@ -167,6 +167,7 @@ impl Script {
             }],
             rounds: 40,
             left_out: vec![],
+            cause_gone: false,
             held_ms: 10_000,
             health_after: Health::Score(98),
             symptom_free_after_ms: Some(120),

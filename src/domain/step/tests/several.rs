@@ -86,6 +86,7 @@ fn proven(story: &mut Story, left_out: &[&str]) {
         checks: vec![check],
         rounds: 3,
         left_out: left_out.iter().map(|text| (*text).to_owned()).collect(),
+        cause_gone: false,
         held_ms: 10_000,
         health_after: Health::Score(0),
         symptom_free_after_ms: Some(40),
@@ -135,4 +136,26 @@ fn the_symptoms_of_other_incidents_are_named_to_the_proof() {
     story.ran(true);
     assert_eq!(besides(&story).findings, [FindingKind::ClientsRefused]);
     assert!(story.lines().iter().any(|line| line.contains("not due to clients-refused")));
+}
+
+#[test]
+fn what_removed_a_confirmed_cause_stays_although_clients_still_suffer() {
+    let mut story = Story::begun(Risk::Low);
+    story.ran(true);
+    let (incident, execution) = story.active();
+    let failed =
+        Check { name: "it writes".into(), passed: Some(false), detail: "still refused".into() };
+    let verification = Verification {
+        checks: vec![failed],
+        rounds: 3,
+        cause_gone: true,
+        ..Verification::default()
+    };
+    story.say(Input::Verified { incident, execution, verification });
+    assert!(matches!(story.effects[..], [Effect::Investigate { .. }]), "{:?}", story.effects);
+    assert_eq!(story.incident().executions[0].state, ExecutionState::Failed);
+    assert!(!story.incident().executions[0].rolled_back);
+    let told = "its own cause is gone, so what was done stays; it writes: still refused";
+    assert!(story.lines().iter().any(|line| line == told), "{:?}", story.lines());
+    story.after_crash();
 }

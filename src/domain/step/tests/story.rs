@@ -210,6 +210,7 @@ impl Story {
             checks: vec![check],
             rounds: 3,
             left_out: vec![],
+            cause_gone: false,
             held_ms: 10_000,
             health_after: Health::Score(90),
             symptom_free_after_ms: Some(40),
