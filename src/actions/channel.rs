@@ -2,13 +2,14 @@
 //! connection where there is none, over the kept connection where a Redis turns new clients away. All leave the same
 //! [`Output`] behind, with an exit code that tells the truth.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use anyhow::anyhow;
 
 use super::ActionError;
 use crate::domain::execution::Output;
-use crate::ports::runtime::{ExecLimits, Operation, RuntimeError, Unit};
+use crate::ports::runtime::{Change, CpuLimit, ExecLimits, Operation, RuntimeError};
 use crate::targets::{Link, Place, Server};
 
 pub(super) mod redis;
@@ -27,16 +28,28 @@ pub(super) enum Call {
     Redis(Vec<Words>),
     /// One statement with `:'name'` variables. It answers one text column, one line per row.
     Sql { sql: &'static str, vars: Vars },
+    /// The same, in this database.
+    SqlIn { database: String, sql: Cow<'static, str>, vars: Vars },
+    /// One question whose rows are statements, composed and quoted by the server itself; they are run in order.
+    /// For what takes no variables (ALTER, GRANT): no row means that the precondition does not hold.
+    Composed { database: Option<String>, sql: &'static str, vars: Vars },
     /// Something done to what the server runs in.
     Runtime(Op),
+    /// A program run inside, beside the server.
+    Inside(Vec<String>),
 }
 
 /// What can be done to a unit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Op {
     Start,
     Unpause,
     Restart(Duration),
+    /// To the network of this name.
+    Connect(String),
+    Disconnect(String),
+    Cpu(CpuLimit),
+    Pids(Option<u32>),
 }
 
 /// The way of one action to one server.
@@ -59,16 +72,36 @@ impl<'a> Channel<'a> {
                 redis::spell(place.as_ref(), link, commands)
             }
             (Call::Sql { sql, vars }, Some(place), _) => {
-                sql::spell_exec(place, self.action, sql, vars)
+                sql::spell_exec(place, None, self.action, sql, vars)
+            }
+            (Call::SqlIn { database, sql, vars }, Some(place), _) => {
+                sql::spell_exec(place, Some(database), self.action, sql, vars)
             }
             (Call::Sql { sql, vars }, None, Link::Postgres(link)) => {
-                sql::spell_direct(link, sql, vars)
+                sql::spell_direct(link, None, sql, vars)
+            }
+            (Call::SqlIn { database, sql, vars }, None, Link::Postgres(link)) => {
+                sql::spell_direct(link, Some(database), sql, vars)
+            }
+            (Call::Composed { database, sql, vars }, Some(place), _) => {
+                let place = sql::composed::place_of(place, database.as_deref());
+                sql::composed::spell_exec(&place, self.action, sql, vars)
+            }
+            (Call::Composed { database, sql, vars }, None, Link::Postgres(link)) => {
+                sql::composed::spell_direct(link, database.as_deref(), sql, vars)
             }
             (Call::Runtime(op), Some(place), _) => place.runtime.spell(&place.unit, op.operation()),
             (Call::Runtime(op), None, _) => format!("{op:?}"),
-            (Call::Redis(_), _, Link::Postgres(_)) | (Call::Sql { .. }, None, Link::Redis(_)) => {
-                "a command for another kind of server".into()
+            (Call::Inside(argv), Some(place), _) => {
+                place.runtime.spell(&place.unit, Operation::Exec(argv))
             }
+            (Call::Inside(argv), None, _) => argv.join(" "),
+            (Call::Redis(_), _, Link::Postgres(_))
+            | (
+                Call::Sql { .. } | Call::SqlIn { .. } | Call::Composed { .. },
+                None,
+                Link::Redis(_),
+            ) => "a command for another kind of server".into(),
         }
     }
 
@@ -84,39 +117,68 @@ impl<'a> Channel<'a> {
                 redis::perform(place.as_ref(), link, self.action, commands, deadline).await
             }
             (Call::Sql { sql, vars }, Some(place), _) => {
-                sql::exec(place, self.action, sql, vars, deadline).await
+                sql::exec(place, None, self.action, (sql, vars), deadline).await
+            }
+            (Call::SqlIn { database, sql, vars }, Some(place), _) => {
+                sql::exec(place, Some(database), self.action, (sql, vars), deadline).await
             }
             (Call::Sql { sql, vars }, None, Link::Postgres(link)) => {
-                sql::direct(link, self.action, sql, vars, deadline).await
+                sql::direct(link, None, self.action, (sql, vars), deadline).await
+            }
+            (Call::SqlIn { database, sql, vars }, None, Link::Postgres(link)) => {
+                sql::direct(link, Some(database), self.action, (sql, vars), deadline).await
             }
             (Call::Runtime(op), place, _) => {
                 let place = place.as_ref().ok_or_else(|| no_place(self.server))?;
-                operate(place, *op, deadline).await
+                operate(place, op, deadline).await
             }
-            (Call::Redis(_), _, Link::Postgres(_)) | (Call::Sql { .. }, None, Link::Redis(_)) => {
-                Err(ActionError::Precondition(format!(
-                    "{} is not meant for {}",
-                    self.action, self.server.target.id
-                )))
+            (Call::Inside(argv), place, _) => {
+                let place = place.as_ref().ok_or_else(|| no_place(self.server))?;
+                run_inside(place, argv, None, deadline).await
             }
+            (Call::Composed { database, sql, vars }, Some(place), _) => {
+                let place = sql::composed::place_of(place, database.as_deref());
+                sql::composed::exec(&place, self.action, sql, vars, deadline).await
+            }
+            (Call::Composed { database, sql, vars }, None, Link::Postgres(link)) => {
+                let database = database.as_deref();
+                sql::composed::direct(link, database, self.action, (sql, vars), deadline).await
+            }
+            (Call::Redis(_), _, Link::Postgres(_))
+            | (
+                Call::Sql { .. } | Call::SqlIn { .. } | Call::Composed { .. },
+                None,
+                Link::Redis(_),
+            ) => Err(ActionError::Precondition(format!(
+                "{} is not meant for {}",
+                self.action, self.server.target.id
+            ))),
         }
     }
 }
 
 impl Op {
-    fn operation(self) -> Operation<'static> {
+    fn operation(&self) -> Operation<'_> {
         match self {
             Self::Start => Operation::Start,
             Self::Unpause => Operation::Unpause,
-            Self::Restart(grace) => Operation::Restart(grace),
+            Self::Restart(grace) => Operation::Restart(*grace),
+            Self::Connect(network) => Operation::Adjust(Change::Connect { network, aliases: &[] }),
+            Self::Disconnect(network) => Operation::Adjust(Change::Disconnect { network }),
+            Self::Cpu(limit) => Operation::Adjust(Change::Cpu(*limit)),
+            Self::Pids(limit) => Operation::Adjust(Change::Pids(*limit)),
         }
     }
 
-    fn doing(self) -> &'static str {
+    fn doing(&self) -> &'static str {
         match self {
             Self::Start => "start",
             Self::Unpause => "unpause",
             Self::Restart(_) => "restart",
+            Self::Connect(_) => "connect the network of",
+            Self::Disconnect(_) => "disconnect the network of",
+            Self::Cpu(_) => "change the CPU limit of",
+            Self::Pids(_) => "change the process limit of",
         }
     }
 }
@@ -158,14 +220,17 @@ pub(super) async fn within<T>(
     })
 }
 
-async fn operate(place: &Place, op: Op, deadline: Duration) -> Result<Output, ActionError> {
+async fn operate(place: &Place, op: &Op, deadline: Duration) -> Result<Output, ActionError> {
     let started = tokio::time::Instant::now();
     let doing = format!("{} {}", op.doing(), place.unit.name);
     let work = async {
-        let done = match op {
-            Op::Start => place.runtime.start(&place.unit).await,
-            Op::Unpause => place.runtime.unpause(&place.unit).await,
-            Op::Restart(grace) => place.runtime.restart(&place.unit, grace).await,
+        let (runtime, unit) = (&place.runtime, &place.unit);
+        let done = match op.operation() {
+            Operation::Start => runtime.start(unit).await,
+            Operation::Unpause => runtime.unpause(unit).await,
+            Operation::Restart(grace) => runtime.restart(unit, grace).await,
+            Operation::Adjust(change) => runtime.adjust(unit, change).await,
+            Operation::Exec(_) | Operation::Pause | Operation::Kill => Ok(()),
         };
         done.map_err(|source| ActionError::Failed { doing: doing.clone(), source: source.into() })
     };
@@ -182,7 +247,8 @@ async fn run_inside(
     deadline: Duration,
 ) -> Result<Output, ActionError> {
     let limits = ExecLimits { deadline, ..ExecLimits::default() };
-    let doing = format!("run {} in {}", program(&place.unit), place.unit.name);
+    let program = argv.first().map_or("a program", String::as_str);
+    let doing = format!("run {program} in {}", place.unit.name);
     let work = async {
         place.runtime.exec(&place.unit, argv, stdin, limits).await.map_err(
             |source: RuntimeError| ActionError::Failed {
@@ -192,10 +258,6 @@ async fn run_inside(
         )
     };
     within(deadline + Duration::from_secs(2), doing.clone(), work).await
-}
-
-fn program(unit: &Unit) -> &str {
-    unit.client.first().map_or("its client", String::as_str)
 }
 
 fn since(started: tokio::time::Instant) -> u64 {

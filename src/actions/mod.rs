@@ -10,42 +10,81 @@ use crate::domain::proposal::{Args, Preview, Risk, Undo};
 use crate::domain::target::Engine;
 use crate::targets::Server;
 
+mod access;
 mod args;
 mod channel;
 mod checks;
 mod copy;
+mod limit;
 mod needs;
 mod postgres;
 mod redis;
+mod sessions;
 mod undo_file;
 mod unit;
 
+mod cancel_query;
 mod clear_redis_cache;
+mod connect_network;
+mod detach_replica;
+mod free_space;
+mod kill_blocker;
 mod kill_idle_connections;
+mod kill_idle_transactions;
 mod kill_redis_clients;
+mod kill_redis_script;
+mod move_table;
+mod open_database;
+mod reset_connection_limit;
+mod reset_cpu_quota;
+mod reset_pg_setting;
+mod reset_pids_limit;
+mod reset_redis_acl;
 mod reset_redis_setting;
 mod restart_postgres;
 mod restart_redis;
+mod restore_role_access;
+mod save_redis;
 mod start_container;
+mod stop_redis_nosave;
 mod unlink_big_key;
 mod unlink_keys;
 mod unpause_container;
+mod vacuum_table;
 
 pub use needs::{Need, Rights, WATCHING, rights};
 pub use undo_file::set_undo_dir;
 
 /// Every action there is.
 pub const ALL: &[&dyn Action] = &[
+    &cancel_query::CancelQuery,
     &clear_redis_cache::ClearRedisCache,
+    &connect_network::ConnectNetwork,
+    &detach_replica::DetachReplica,
+    &free_space::FreeSpace,
+    &kill_blocker::KillBlocker,
     &kill_idle_connections::KillIdleConnections,
+    &kill_idle_transactions::KillIdleTransactions,
     &kill_redis_clients::KillRedisClients,
+    &kill_redis_script::KillRedisScript,
+    &move_table::MoveTable,
+    &open_database::OpenDatabase,
+    &reset_connection_limit::ResetConnectionLimit,
+    &reset_cpu_quota::ResetCpuQuota,
+    &reset_pg_setting::ResetPgSetting,
+    &reset_pids_limit::ResetPidsLimit,
+    &reset_redis_acl::ResetRedisAcl,
     &reset_redis_setting::ResetRedisSetting,
     &restart_postgres::RestartPostgres,
     &restart_redis::RestartRedis,
+    &restore_role_access::RestoreRoleAccess,
+    &save_redis::SaveRedis,
     &start_container::StartContainer,
     &unlink_big_key::UnlinkBigKey,
+    &stop_redis_nosave::StopRedisNosave,
     &unlink_keys::UnlinkKeys,
     &unpause_container::UnpauseContainer,
+    &vacuum_table::VacuumTable,
 ];
 
 /// What menus, CLI, policy and models need to know about an action.

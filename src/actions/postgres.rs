@@ -25,6 +25,11 @@ pub(super) fn link(server: &Server) -> Result<&PostgresLink, ActionError> {
     }
 }
 
+/// The database of the application.
+pub(super) fn database(server: &Server) -> Result<String, ActionError> {
+    Ok(link(server)?.app.database.clone())
+}
+
 /// Asks a question that answers one JSON value.
 pub(super) async fn look<T: DeserializeOwned>(
     server: &Server,
@@ -32,13 +37,26 @@ pub(super) async fn look<T: DeserializeOwned>(
     question: &'static str,
     vars: &Vars,
 ) -> Result<T, ActionError> {
+    look_in(server, None, action, question, vars).await
+}
+
+/// The same, in this database where one is named.
+pub(super) async fn look_in<T: DeserializeOwned>(
+    server: &Server,
+    database: Option<&String>,
+    action: &'static str,
+    question: &'static str,
+    vars: &Vars,
+) -> Result<T, ActionError> {
     let link = link(server)?;
-    let login = link.fixer.as_ref().unwrap_or(&link.monitor);
+    let login = sql::in_database(link.fixer.as_ref().unwrap_or(&link.monitor), database);
     let direct =
-        ask(link, login, action, Session::Monitor, (question, vars), ANSWER_DEADLINE).await;
+        ask(link, &login, action, Session::Monitor, (question, vars), ANSWER_DEADLINE).await;
     let output = match (direct, &server.place) {
         (Ok(output), _) if succeeded(&output) => output,
-        (_, Some(place)) => sql::exec(place, action, question, vars, ANSWER_DEADLINE).await?,
+        (_, Some(place)) => {
+            sql::exec(place, database, action, (question, vars), ANSWER_DEADLINE).await?
+        }
         (direct, None) => direct?,
     };
     let doing = || format!("look into {}", link.name);

@@ -51,9 +51,12 @@ enum Form {
     Policy,
     SavePoints,
     BufferLimits,
+    Addresses,
+    /// Only that there is none; another is nobody's to write down.
+    NoPassword,
 }
 
-const SETTINGS: [(&str, Form); 9] = [
+const SETTINGS: [(&str, Form); 13] = [
     ("maxmemory", Form::Bytes),
     ("maxmemory-policy", Form::Policy),
     ("maxclients", Form::Number),
@@ -63,7 +66,14 @@ const SETTINGS: [(&str, Form); 9] = [
     ("client-output-buffer-limit", Form::BufferLimits),
     ("min-replicas-to-write", Form::Number),
     ("appendonly", Form::YesNo),
+    ("replica-serve-stale-data", Form::YesNo),
+    ("busy-reply-threshold", Form::Number),
+    ("bind", Form::Addresses),
+    (PASSWORD, Form::NoPassword),
 ];
+/// Its value is read to be compared and never shown or kept.
+const PASSWORD: &str = "requirepass";
+const HIDDEN: &str = "(set)";
 
 const POLICIES: [&str; 8] = [
     "noeviction",
@@ -88,6 +98,11 @@ impl Form {
                 value.is_empty()
                     || (words.len().is_multiple_of(2) && words.iter().all(|w| number(w)))
             }
+            Self::NoPassword => value.is_empty(),
+            Self::Addresses => words.iter().all(|word| {
+                let plain = |c: char| c.is_ascii_alphanumeric() || ".:*-".contains(c);
+                !word.is_empty() && word.chars().all(plain)
+            }),
             Self::BufferLimits => words.chunks(4).all(|class| {
                 class.len() == 4
                     && matches!(class[0], "normal" | "slave" | "replica" | "pubsub")
@@ -103,6 +118,8 @@ impl Form {
             Self::YesNo => "yes or no",
             Self::Policy => "an eviction policy",
             Self::SavePoints => "pairs of seconds and changes, or nothing",
+            Self::NoPassword => "nothing; set a password by hand",
+            Self::Addresses => "addresses",
             Self::BufferLimits => "groups of class, hard limit, soft limit, seconds",
         }
     }
@@ -137,7 +154,7 @@ impl Wanted {
 
     /// The present value, or why it is not changed.
     async fn current(&self, redis: &mut Redis, info: &Info) -> Result<String, ActionError> {
-        let current = redis.setting(self.name).await?;
+        let current = shown_as(self.name, redis.setting(self.name).await?);
         if current == self.baseline {
             return Err(ActionError::Precondition(format!(
                 "{} is {} already, as it was",
@@ -156,6 +173,11 @@ impl Wanted {
 
 fn set(name: &str, value: &str) -> Call {
     Call::Redis(vec![Words::of(["CONFIG", "SET", name, value])])
+}
+
+/// A value as it may be shown and kept.
+fn shown_as(name: &str, value: String) -> String {
+    if name == PASSWORD && !value.is_empty() { HIDDEN.into() } else { value }
 }
 
 fn shown(value: &str) -> String {
@@ -214,7 +236,11 @@ impl Action for ResetRedisSetting {
         .await
     }
 
-    fn undo_kind(&self, _args: &Args) -> Undo {
+    fn undo_kind(&self, args: &Args) -> Undo {
+        if Wanted::read(args).is_ok_and(|wanted| wanted.name == PASSWORD) {
+            // The password is not kept, so that it cannot leak.
+            return Undo::Impossible;
+        }
         Undo::Exact("sets the setting to the value it had before".into())
     }
 
@@ -257,6 +283,9 @@ impl Action for ResetRedisSetting {
         let (Ok(wanted), Ok(value)) = (Wanted::read(args), kept::<String>(saved, "value")) else {
             return Vec::new();
         };
+        if wanted.name == PASSWORD {
+            return Vec::new();
+        }
         vec![Channel::new(server, ID).spell(&set(wanted.name, &value))]
     }
 
@@ -267,6 +296,9 @@ impl Action for ResetRedisSetting {
         saved: &Saved,
     ) -> Result<String, ActionError> {
         let wanted = Wanted::read(args)?;
+        if wanted.name == PASSWORD {
+            return Err(ActionError::Precondition("the password was not kept; set it anew".into()));
+        }
         let value: String = kept(saved, "value")?;
         let doing = format!("set {} back to {}", wanted.name, shown(&value));
         let current = Redis::open(server, ID).await?.setting(wanted.name).await?;
@@ -324,7 +356,7 @@ async fn measure(server: &Server, args: &Args, saved: &Saved) -> Result<Vec<Chec
     let wanted = Wanted::read(args)?;
     let evicted_before: u64 = kept(saved, "evicted")?;
     let mut redis = Redis::open(server, ID).await?;
-    let current = redis.setting(wanted.name).await?;
+    let current = shown_as(wanted.name, redis.setting(wanted.name).await?);
     let evicted = redis.info().await?.number("evicted_keys")?.saturating_sub(evicted_before);
     Ok(vec![
         measured(
@@ -353,12 +385,15 @@ mod tests {
             ("save", ""),
             ("save", "3600 1 300 100"),
             ("appendonly", "no"),
+            ("requirepass", ""),
+            ("bind", "127.0.0.1 -::1"),
             ("client-output-buffer-limit", "normal 0 0 0 slave 1 2 3 pubsub 4 5 6"),
         ] {
             assert!(read(name, baseline).is_ok(), "{name} {baseline}");
         }
         for (name, baseline) in [
             ("requirepass", "x"),
+            ("bind", "0.0.0.0; FLUSHALL"),
             ("maxmemory", "50mb"),
             ("maxmemory", "-1"),
             ("maxmemory-policy", "keep-all"),

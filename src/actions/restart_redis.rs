@@ -76,6 +76,11 @@ impl Persistence {
         (self.save_points || self.append_only) && !self.last_save_failed
     }
 
+    /// A stop would try to save, and fail again.
+    fn cannot_save(&self) -> bool {
+        (self.save_points || self.append_only) && self.last_save_failed
+    }
+
     fn describe(&self, changes: u64) -> String {
         let since = format!("{} since the last save", count(changes, "change"));
         match (self.append_only, self.save_points) {
@@ -107,6 +112,13 @@ async fn look(server: &Server) -> Result<(Info, Persistence), ActionError> {
         )));
     }
     let persistence = Persistence::read(&mut redis, &info).await?;
+    if persistence.cannot_save() {
+        return Err(ActionError::Precondition(format!(
+            "{} cannot save: a stop would wait for a save that fails, then kill it and lose what changed since; \
+             make it save first (save_redis)",
+            server.target.id
+        )));
+    }
     Ok((info, persistence))
 }
 
@@ -270,6 +282,7 @@ mod tests {
         ] {
             assert_eq!(persistence.holds(), holds);
             assert_eq!(persistence.keys_lost(100, 7), lost);
+            assert_eq!(persistence.cannot_save(), persistence.last_save_failed);
             assert!(!persistence.describe(7).is_empty());
         }
     }

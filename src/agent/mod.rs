@@ -3,8 +3,6 @@
 //! It asks the server, lets `diagnose` judge, and proposes the least destructive remedy whose precondition
 //! holds right now. It changes nothing.
 
-use std::time::Duration;
-
 use crate::actions;
 use crate::diagnose::facts::Facts;
 use crate::diagnose::{self, postgres_connections};
@@ -27,9 +25,7 @@ pub const NAME: &str = "playbook";
 /// Where the agent says what it does, as it happens.
 pub type Report<'a> = &'a (dyn Fn(PhaseLine) + Send + Sync);
 
-/// Long enough that a session of a pool at work has moved, and a leaked one counts as untouched.
-const SECOND_LOOK_AFTER: Duration = Duration::from_millis(1_200);
-const MOST_LOOKS: u32 = 3;
+const MOST_LOOKS: u32 = 2;
 
 /// Finds the cause and chooses a remedy. Read-only.
 pub async fn investigate(
@@ -57,12 +53,10 @@ pub async fn investigate(
 /// Asks the server, and asks again where only a moment's wait can tell two causes apart.
 async fn gather(server: &Server, incident: &Incident, known: &Known, report: Report<'_>) -> Facts {
     let mut facts = server.facts(incident.finding, known, report).await;
-    for _ in 1..MOST_LOOKS {
-        if !postgres_connections::worth_another_look(&facts) {
-            break;
-        }
+    for looked in 0..MOST_LOOKS {
+        let Some(pause) = postgres_connections::another_look(&facts, looked) else { break };
         think(report, narration::another_look());
-        tokio::time::sleep(SECOND_LOOK_AFTER).await;
+        tokio::time::sleep(pause).await;
         facts = server.facts(incident.finding, known, report).await;
     }
     facts

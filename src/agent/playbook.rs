@@ -12,7 +12,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub use table::ROWS;
+pub use table::rows;
 
 /// What to do about one cause.
 pub struct Row {
@@ -89,7 +89,7 @@ pub fn remedies(
 ) -> Remedies {
     let mut found = Remedies::default();
     for judged in worth_acting_on(diagnosis) {
-        let Some(row) = ROWS.iter().find(|row| judged.cause == *row.cause) else { continue };
+        let Some(row) = rows().find(|row| judged.cause == *row.cause) else { continue };
         found.advice.push(row.advice);
         for remedy in row.remedies {
             match candidate(judged, remedy, facts, tried, barred) {

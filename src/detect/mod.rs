@@ -12,16 +12,20 @@ use crate::domain::window::Window;
 mod clients_refused;
 mod connection_pressure;
 mod data_vanished;
+mod dead_rows;
+mod lock_queue;
 mod memory_pressure;
 mod probe_failing;
 mod server_down;
 mod server_hung;
+mod slow;
 mod streak;
 mod symptom;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
+mod volume_full;
 mod words;
 mod writes_refused;
 
@@ -39,7 +43,11 @@ pub const ALL: &[Detector] = &[
     Detector { kind: FindingKind::ClientsRefused, judge: clients_refused::judge },
     Detector { kind: FindingKind::WritesRefused, judge: writes_refused::judge },
     Detector { kind: FindingKind::ProbeFailing, judge: probe_failing::judge },
+    Detector { kind: FindingKind::Slow, judge: slow::judge },
+    Detector { kind: FindingKind::VolumeFull, judge: volume_full::judge },
     Detector { kind: FindingKind::MemoryPressure, judge: memory_pressure::judge },
     Detector { kind: FindingKind::ConnectionPressure, judge: connection_pressure::judge },
     Detector { kind: FindingKind::DataVanished, judge: data_vanished::judge },
+    Detector { kind: FindingKind::LockQueue, judge: lock_queue::judge },
+    Detector { kind: FindingKind::DeadRows, judge: dead_rows::judge },
 ];

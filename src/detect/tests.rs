@@ -365,6 +365,82 @@ fn the_severity_of_connections_comes_from_the_used_slots() {
     );
 }
 
+/// A held PostgreSQL sample per value of one reading.
+fn readings(every_ms: usize, values: &[&[(&'static str, f64)]]) -> Window {
+    let story = values
+        .iter()
+        .enumerate()
+        .map(|(nth, values)| with(samples(&format!("h{}r", nth * every_ms)).remove(0), values));
+    window(target(Engine::Postgres, Profile::Lab), story.collect::<Vec<_>>())
+}
+
+#[test]
+fn only_a_long_wait_for_a_lock_is_a_queue() {
+    const WAIT: &str = reading::LONGEST_LOCK_WAIT_SECONDS;
+    let table: [(&str, Vec<f64>, char); 7] = [
+        ("nobody waits", vec![0.0; 4], 'A'),
+        ("many short waits", vec![0.4, 1.2, 0.1, 2.9], 'A'),
+        ("long, once", vec![4.9, 5.1], 'I'),
+        ("long", vec![4.9, 5.1, 5.4], 'P'),
+        ("over, once", vec![5.1, 5.4, 0.0], 'I'),
+        ("over", vec![5.1, 5.4, 0.0, 0.0], 'A'),
+        ("one look", vec![9.0], 'I'),
+    ];
+    for (what, waits, expected) in table {
+        let waits: Vec<_> =
+            waits.iter().map(|wait| [(WAIT, *wait), (reading::LOCK_WAITS, 2.0)]).collect();
+        let story: Vec<&[_]> = waits.iter().map(|wait| &wait[..]).collect();
+        let window = readings(250, &story);
+        let verdict = verdict(FindingKind::LockQueue, &window, at(1_000));
+        assert_eq!(letter(&verdict), expected, "{what}: {verdict:?}");
+    }
+    let blind = readings(250, &[&[(reading::SESSIONS, 3.0)], &[(reading::SESSIONS, 3.0)]]);
+    assert_eq!(letter(&verdict(FindingKind::LockQueue, &blind, at(500))), 'A', "not to be seen");
+    let long = [(WAIT, 7.0), (reading::LOCK_WAITS, 1.0)];
+    let window = readings(250, &[&long, &long, &long]);
+    let finding = present(verdict(FindingKind::LockQueue, &window, at(600)));
+    assert_eq!(finding.sentence, "1 session waits for a lock, the longest for 7 s");
+    assert_eq!((finding.severity, finding.since), (Severity::Medium, at(0)));
+}
+
+#[test]
+fn dead_rows_count_when_they_are_many_and_stay() {
+    let story = |levels: &[(f64, f64, f64)], profile| {
+        let read: Vec<_> = levels
+            .iter()
+            .map(|(dead, live, vacuums)| {
+                [
+                    (reading::DEAD_ROWS, *dead),
+                    (reading::LIVE_ROWS, *live),
+                    (reading::VACUUMS, *vacuums),
+                ]
+            })
+            .collect();
+        let mut window = readings(1_000, &read.iter().map(|r| &r[..]).collect::<Vec<_>>());
+        window.target.profile = profile;
+        let now = window.last_readings().unwrap().at;
+        letter(&verdict(FindingKind::DeadRows, &window, now))
+    };
+    let many = (100_000.0, 50_000.0, 0.0);
+    let lab = |levels: &[_]| story(levels, Profile::Lab);
+    assert_eq!(lab(&[(0.0, 50_000.0, 0.0); 12]), 'A');
+    assert_eq!(lab(&[(9_000.0, 10.0, 0.0); 12]), 'A', "a small busy table");
+    assert_eq!(lab(&[(40_000.0, 50_000.0, 0.0); 12]), 'A', "fewer than live ones");
+    assert_eq!(lab(&[many; 4]), 'I', "just seen");
+    assert_eq!(lab(&[many; 12]), 'P');
+    assert_eq!(story(&[many; 12], Profile::Production), 'I', "autovacuum may be busy elsewhere");
+    assert_eq!(story(&[many; 60], Profile::Production), 'P');
+    assert_eq!(lab(&[(100_000.0, 50_000.0, 1.0); 12]), 'I', "a vacuum is at work");
+    let falling: Vec<_> =
+        (0..12).map(|n| (200_000.0 - 10_000.0 * f64::from(n), 50_000.0, 0.0)).collect();
+    assert_eq!(lab(&falling), 'I');
+    let growing: Vec<_> =
+        (0..12).map(|n| (60_000.0 + 10_000.0 * f64::from(n), 50_000.0, 0.0)).collect();
+    assert_eq!(lab(&growing), 'P');
+    let gone = [&[many; 12][..], &[(0.0, 50_000.0, 0.0); 2]].concat();
+    assert_eq!(lab(&gone), 'A');
+}
+
 #[test]
 fn pressure_is_a_matter_of_one_engine_only() {
     let postgres = slots(Profile::Lab, 0.0, 250, &[(12.0, 12.0); 3]);

@@ -24,9 +24,85 @@ pub struct Facts {
     /// The newest lines of the server's own log, oldest first.
     #[serde(default)]
     pub log: Option<Vec<String>>,
+    /// What the server runs in, seen in other ways than by looking at its state.
+    #[serde(default)]
+    pub place: PlaceFacts,
+    /// The newest commands that Redis itself found slow, newest first.
+    #[serde(default)]
+    pub slow_commands: Option<Vec<SlowCommand>>,
+    /// What earlier attempts of this incident were told when they failed.
+    #[serde(default)]
+    pub refusals: Vec<Refusal>,
+    /// The file system the server keeps its data on; looked at where it says that it cannot write.
+    #[serde(default)]
+    pub disk: Option<Disk>,
     pub redis: Option<RedisFacts>,
     pub postgres: Option<PostgresFacts>,
     pub evidence: Vec<Evidence>,
+}
+
+/// More about what a server runs in. Each is observed only where the symptom asks for it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PlaceFacts {
+    pub inside: Option<Inside>,
+    pub throttling: Option<Throttling>,
+}
+
+/// What the server's own client got inside the container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "is", content = "text")]
+pub enum Inside {
+    Answered(String),
+    /// An error of the server or the connection.
+    Refused(String),
+    Silent,
+}
+
+/// How often the CPU limit stopped it, between two looks.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Throttling {
+    pub seconds: f64,
+    /// Periods of the limit in which it wanted to run, and those in which it was stopped.
+    pub periods: u64,
+    pub throttled_periods: u64,
+    pub throttled_ms: u64,
+}
+
+/// An entry of Redis's SLOWLOG.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SlowCommand {
+    /// How long before the look.
+    pub age_s: f64,
+    pub took_ms: f64,
+    /// In lower case.
+    pub command: String,
+    pub argument: String,
+    pub client: String,
+}
+
+/// An action that failed, and the server's words.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    pub action: String,
+    pub said: String,
+}
+
+/// A file system, and what of simctl's own lies on it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Disk {
+    /// The server's data directory.
+    pub dir: String,
+    pub total: u64,
+    pub available: u64,
+    /// Ballast and reserve of the lab: files that hold nothing.
+    pub spare: Vec<SpareFile>,
+}
+
+/// A file of simctl's that only takes room.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpareFile {
+    pub path: String,
+    pub bytes: u64,
 }
 
 /// A Redis server from inside.
@@ -55,6 +131,19 @@ pub struct RedisFacts {
     /// The settings as they are now, by the names of the baseline; empty when they could not be read.
     #[serde(default)]
     pub settings: BTreeMap<String, String>,
+    /// The user we are logged in as.
+    #[serde(default)]
+    pub login: String,
+    /// `master` or `slave`, and whether the link to the master is up.
+    #[serde(default)]
+    pub role: String,
+    #[serde(default)]
+    pub master_link: Option<String>,
+    /// `ok` or `err`, as INFO says it of the last snapshot and the last write to the append-only file.
+    #[serde(default)]
+    pub last_save: String,
+    #[serde(default)]
+    pub last_append: String,
     /// The largest keys found, the largest first.
     #[serde(default)]
     pub biggest: Vec<BigKey>,
@@ -129,6 +218,133 @@ pub struct PostgresFacts {
     /// The settings as the application has them now, by the names of the baseline; `None` when it was not let in.
     #[serde(default)]
     pub settings: Option<BTreeMap<String, String>>,
+    /// Tables of the application's database with dead rows, most first; `None` when they were not asked for, or
+    /// could not be read.
+    #[serde(default)]
+    pub tables: Option<Vec<PgTable>>,
+    /// What is no session and holds old rows or locks; `None` when it could not be read.
+    #[serde(default)]
+    pub holders: Option<Vec<PgHolder>>,
+    /// `None`: not observed.
+    #[serde(default)]
+    pub standing: Option<PgStanding>,
+    /// Volumes of tablespaces; looked at only where one may be full.
+    #[serde(default)]
+    pub volumes: Option<Vec<PgVolume>>,
+}
+
+/// A table with dead rows.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PgTable {
+    pub schema: String,
+    pub name: String,
+    pub live: u64,
+    pub dead: u64,
+    /// How many seconds ago a vacuum of it last ended, whoever began it.
+    pub vacuumed_s: Option<f64>,
+    /// Switched off for this table.
+    pub autovacuum_off: bool,
+    pub is_being_vacuumed: bool,
+}
+
+/// A prepared transaction or a replication slot.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PgHolder {
+    pub kind: HolderKind,
+    pub name: String,
+    /// How many transactions ago its horizon was.
+    pub horizon_age: i32,
+    /// Of a prepared transaction.
+    pub age_s: Option<f64>,
+    pub owner: String,
+    /// The first few relations a prepared transaction has locked.
+    pub locked: Vec<String>,
+}
+
+/// What kind of holder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HolderKind {
+    Prepared,
+    Slot,
+}
+
+/// A tablespace other than the default ones, and the volume below it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PgVolume {
+    pub tablespace: String,
+    pub dir: String,
+    pub total: u64,
+    pub available: u64,
+    /// The largest tables of the application's database there, largest first.
+    pub tables: Vec<SizedTable>,
+}
+
+/// A table and what it takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SizedTable {
+    pub schema: String,
+    pub name: String,
+    pub bytes: u64,
+}
+
+/// What a PostgreSQL server is to its clients: what it lets in, what it lets write, whom a commit waits for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PgStanding {
+    pub in_recovery: Option<bool>,
+    /// Standbys that confirm commits now.
+    pub sync_standbys: Option<u32>,
+    /// Sessions, ours too, whose commit waits for a standby.
+    pub commit_waits: u32,
+    /// Settings of roles and databases.
+    pub overrides: Vec<PgOverride>,
+    /// The application's role; `None`: there is no such role.
+    pub role: Option<PgRole>,
+    /// The application's database; `None`: there is none of that name.
+    pub database: Option<PgDatabase>,
+    /// What the application may do to the heartbeat table, where there is one and it could be looked at.
+    pub heartbeat: Option<PgTableRights>,
+}
+
+/// A setting for a role, a database or both, which beats the server's own.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PgOverride {
+    /// Empty: every role.
+    pub role: String,
+    /// Empty: every database.
+    pub database: String,
+    pub name: String,
+    pub value: String,
+}
+
+/// A role as pg_roles says it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PgRole {
+    pub name: String,
+    pub can_login: bool,
+    pub valid_until: Option<String>,
+    pub expired: bool,
+}
+
+/// A database as pg_database says it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PgDatabase {
+    pub name: String,
+    pub is_open: bool,
+    /// Whether the application's role has CONNECT, by itself or through another role.
+    pub may_connect: bool,
+    /// Whether every role has it.
+    pub everybody_may_connect: bool,
+}
+
+/// Rights on a table, by whatever way they are held.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PgTableRights {
+    pub name: String,
+    pub select: bool,
+    pub insert: bool,
+    pub update: bool,
 }
 
 /// One session of a PostgreSQL server.
@@ -145,6 +361,12 @@ pub struct PgSession {
     pub state_age_s: f64,
     pub xact_age_s: Option<f64>,
     pub query_age_s: Option<f64>,
+    /// With the pid, names the query.
+    #[serde(default)]
+    pub query_start: Option<DateTime<Utc>>,
+    /// How many transactions ago the oldest row version it may need was current; `None`: it needs none.
+    #[serde(default)]
+    pub horizon_age: Option<i32>,
     pub wait_type: Option<String>,
     /// Has written: ending it rolls work back.
     pub has_written: bool,

@@ -11,10 +11,17 @@ use crate::domain::ids::CauseId;
 use facts::Facts;
 
 pub mod facts;
+pub mod postgres_access;
 pub mod postgres_connections;
+pub mod postgres_rows;
+pub mod postgres_settings;
+pub mod postgres_volumes;
 pub mod redis_clients;
 mod redis_data;
 pub mod redis_memory;
+pub mod redis_refusals;
+mod slow;
+mod unit_network;
 mod unit_state;
 mod unknown;
 mod verdict;
@@ -23,6 +30,7 @@ pub(crate) mod words;
 #[cfg(test)]
 pub(crate) mod testing;
 
+pub(crate) use slow::cpu_to_restore;
 pub use verdict::source;
 
 /// One cause, and how it is recognised.
@@ -44,6 +52,20 @@ pub const ALL: &[Judge] = &[
     unit_state::OUT_OF_MEMORY,
     unit_state::KILLED,
     unit_state::EXITED,
+    unit_network::DISCONNECTED,
+    slow::CPU_THROTTLED,
+    slow::BLOCKING_COMMAND,
+    redis_refusals::BUSY_SCRIPT_WROTE,
+    redis_refusals::BUSY_SCRIPT,
+    redis_refusals::REQUIREPASS,
+    redis_refusals::USER_OFF,
+    redis_refusals::ACL_NO_WRITE,
+    redis_refusals::BIND,
+    redis_refusals::REPLICAOF_DEAD,
+    redis_refusals::MIN_REPLICAS,
+    redis_refusals::AOF_ENOSPC,
+    redis_refusals::RDB_ENOSPC,
+    redis_refusals::FORK_FAILS,
     redis_memory::MAXMEMORY_LOWERED,
     redis_memory::LEAK,
     redis_memory::OUTPUT_BUFFERS,
@@ -54,12 +76,24 @@ pub const ALL: &[Judge] = &[
     redis_data::FLUSHED,
     redis_clients::LIMIT_LOWERED,
     redis_clients::IDLE_CLIENTS,
+    postgres_settings::READ_ONLY,
+    postgres_settings::STANDBY,
+    postgres_settings::SYNC_STANDBY_MISSING,
+    postgres_volumes::DATA_FULL,
+    postgres_access::DB_CLOSED,
+    postgres_access::NOLOGIN,
+    postgres_access::EXPIRED,
+    postgres_access::PASSWORD,
+    postgres_access::CONNECT,
+    postgres_access::TABLE,
     postgres_connections::ROLE_LIMIT,
     postgres_connections::LOCK_PILE,
+    postgres_connections::PREPARED_ORPHAN,
     postgres_connections::IDLE_IN_TRANSACTION,
     postgres_connections::IDLE_LEAK,
     postgres_connections::SLOW_PILE,
     postgres_connections::PLAIN_LOAD,
+    postgres_rows::XMIN_HELD,
 ];
 
 /// The judge of a cause.

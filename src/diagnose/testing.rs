@@ -37,8 +37,17 @@ pub(crate) fn facts(finding: FindingKind) -> Facts {
         source::BASELINE,
         source::RUNTIME_EVENTS,
         source::LOG,
+        source::INSIDE,
+        source::THROTTLING,
+        source::REDIS_SLOWLOG,
+        source::DISK,
+        source::EARLIER,
         source::PG_SETTINGS,
         source::REDIS_AGAIN,
+        source::PG_TABLES,
+        source::PG_HOLDERS,
+        source::PG_STANDING,
+        source::PG_VOLUMES,
     ];
     let evidence = sources.iter().enumerate().map(|(at, source)| Evidence {
         id: format!("e{}", at + 1),
@@ -52,6 +61,10 @@ pub(crate) fn facts(finding: FindingKind) -> Facts {
         baseline: [].into(),
         unit: None,
         log: None,
+        place: Default::default(),
+        slow_commands: None,
+        refusals: Vec::new(),
+        disk: None,
         redis: None,
         postgres: None,
         evidence: evidence.collect(),
@@ -273,7 +286,7 @@ pub(crate) fn unit(status: UnitStatus, exit_code: Option<i64>) -> UnitState {
         exit_code,
         started_at: Some(start()),
         memory_limit: Some(256 * MB),
-        image: None,
+        ..UnitState::default()
     }
 }
 

@@ -90,8 +90,8 @@ fn when_nothing_fits_the_summary_names_the_next_question() {
          runs, and its log"
     );
     let mut strange = in_unit(ProbeFailing, Some(unit(UnitStatus::Running, None)), &[]);
-    strange.samples = vec![redis_sample(0.0, 0, 0, error("NOAUTH", "NOAUTH\u{1b}[2J required"))];
-    assert!(summary(&strange).contains("(a client got: NOAUTH\\u{1b}[2J required)"));
+    strange.samples = vec![redis_sample(0.0, 0, 0, error("ERR", "ERR\u{1b}[2J required"))];
+    assert!(summary(&strange).contains("(a client got: ERR\\u{1b}[2J required)"));
 }
 
 #[test]

@@ -35,7 +35,7 @@ fn unseen(facts: &Facts) -> Vec<&'static str> {
                 unseen.push("the server's memory, clients and keys");
             }
         }
-        FindingKind::ConnectionPressure => {
+        FindingKind::ConnectionPressure | FindingKind::LockQueue | FindingKind::VolumeFull => {
             if facts.postgres.is_none() {
                 unseen.push("its sessions");
             }
@@ -43,6 +43,16 @@ fn unseen(facts: &Facts) -> Vec<&'static str> {
         FindingKind::ClientsRefused | FindingKind::ProbeFailing => {
             if facts.postgres.is_none() && facts.redis.is_none() {
                 unseen.push("the server from inside");
+            }
+        }
+        FindingKind::Slow => {
+            if facts.place.throttling.is_none() {
+                unseen.push("whether a CPU limit holds it back");
+            }
+        }
+        FindingKind::DeadRows => {
+            if facts.postgres.as_ref().is_none_or(|pg| pg.tables.is_none()) {
+                unseen.push("its tables");
             }
         }
         FindingKind::ServerDown | FindingKind::ServerHung => {}

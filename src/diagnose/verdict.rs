@@ -15,12 +15,22 @@ pub mod source {
         "a moment later: redis-cli CLIENT LIST, TYPE and length of the largest keys";
     pub const PG_SESSIONS: &str = r#"psql -c "SELECT … FROM pg_stat_activity""#;
     pub const PG_LIMITS: &str = r#"psql -c "SELECT rolname, rolconnlimit FROM pg_roles; SELECT datname, datconnlimit FROM pg_database; SHOW max_connections""#;
+    pub const PG_STANDING: &str = r#"psql -c "SELECT pg_is_in_recovery(), … FROM pg_stat_replication, pg_db_role_setting, pg_roles, pg_database""#;
+    pub const PG_VOLUMES: &str = r#"df -P -k; psql -c "SELECT … FROM pg_tablespace, pg_class""#;
     pub const UNIT: &str = "inspect unit";
     pub const CLIENT_VIEW: &str = "client's view";
     pub const BASELINE: &str = "baseline";
     pub const RUNTIME_EVENTS: &str = "runtime events";
+    pub const INSIDE: &str = "inside:";
+    pub const THROTTLING: &str = "periods of the CPU limit";
+    pub const REDIS_SLOWLOG: &str = "redis-cli SLOWLOG GET";
     pub const LOG: &str = "server log";
+    pub const DISK: &str = "df";
+    pub const EARLIER: &str = "earlier attempt";
     pub const PG_SETTINGS: &str = "psql -U";
+    pub const PG_TABLES: &str = r#"psql -c "SELECT … FROM pg_class, pg_stat_get_dead_tuples(oid)""#;
+    pub const PG_HOLDERS: &str =
+        r#"psql -c "SELECT … FROM pg_prepared_xacts; SELECT … FROM pg_replication_slots""#;
 }
 
 /// A judgement about one cause, before it is graded.

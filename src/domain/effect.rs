@@ -372,4 +372,6 @@ pub struct Known {
     pub runtime_events: Vec<RuntimeEvent>,
     /// (cause, action) pairs that are used up, with the reason.
     pub barred: Vec<(super::ids::ActionId, String)>,
+    /// Actions of this incident that failed, and what they were told.
+    pub refusals: Vec<(super::ids::ActionId, String)>,
 }

@@ -45,21 +45,33 @@ pub enum FindingKind {
     WritesRefused,
     /// A client gets another error than these.
     ProbeFailing,
+    /// Every answer is right, and takes many times as long as it did.
+    Slow,
+    /// A volume that the server keeps data on has no room left.
+    VolumeFull,
     /// Redis: full, or soon.
     MemoryPressure,
     /// PostgreSQL: slots taken by sessions that do nothing, or nearly all taken.
     ConnectionPressure,
     /// Redis: the keys were removed all at once.
     DataVanished,
+    /// PostgreSQL: sessions have waited for a lock for long.
+    LockQueue,
+    /// PostgreSQL: dead rows outnumber the live ones and do not become fewer.
+    DeadRows,
 }
 
 /// Symptoms of one problem as it grows: a stronger one takes over the incident of a weaker one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Family {
+    /// Room to write: memory, or a volume.
     Memory,
     Connections,
     Availability,
     Data,
+    Speed,
+    /// Work that a server does for itself in the background.
+    Upkeep,
     Other,
 }
 
@@ -71,9 +83,13 @@ impl FindingKind {
         Self::ClientsRefused,
         Self::WritesRefused,
         Self::ProbeFailing,
+        Self::Slow,
+        Self::VolumeFull,
         Self::MemoryPressure,
         Self::ConnectionPressure,
         Self::DataVanished,
+        Self::LockQueue,
+        Self::DeadRows,
     ];
 
     /// The word people read and the store keeps.
@@ -126,9 +142,11 @@ mod tests {
     #[test]
     fn stages_are_ordered_within_a_family_only() {
         use FindingKind::{
-            ClientsRefused, ConnectionPressure, MemoryPressure, ServerDown, ServerHung,
+            ClientsRefused, ConnectionPressure, LockQueue, MemoryPressure, ServerDown, ServerHung,
             WritesRefused,
         };
+        assert!(ClientsRefused.is_stronger_than(LockQueue));
+        assert!(LockQueue.is_stronger_than(ConnectionPressure));
         assert!(WritesRefused.is_stronger_than(MemoryPressure));
         assert!(ClientsRefused.is_stronger_than(ConnectionPressure));
         assert!(ServerDown.is_stronger_than(ServerHung));

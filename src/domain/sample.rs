@@ -38,7 +38,18 @@ pub mod reading {
     /// Idle sessions of one application older than the leak age, the largest such group.
     pub const LEAKED_IDLE_SESSIONS: &str = "leaked_idle_sessions";
     pub const LOCK_WAITS: &str = "lock_waits";
+    /// How long the session that waits longest for a lock has waited; 0 when none waits.
+    pub const LONGEST_LOCK_WAIT_SECONDS: &str = "longest_lock_wait_seconds";
+    /// Of the table with the most dead rows in the application's database, read every few seconds.
+    pub const DEAD_ROWS: &str = "dead_rows";
+    pub const LIVE_ROWS: &str = "live_rows";
+    /// Vacuums at work at that moment, of any table.
+    pub const VACUUMS: &str = "vacuums";
     pub const COMMITS_TOTAL: &str = "commits_total";
+    /// With the directory behind it: how full the volume there is.
+    pub const VOLUME_USED_PERCENT: &str = "volume_used_percent:";
+    /// How often the volumes were looked at; samples in between share a look.
+    pub const VOLUME_LOOKS: &str = "volume_looks";
     /// Seconds since the server process started.
     pub const UPTIME_SECONDS: &str = "uptime_seconds";
 }

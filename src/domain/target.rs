@@ -55,6 +55,10 @@ pub struct Thresholds {
     pub idle_leak_count: u32,
     /// Dead tuples below this are no bloat, whatever the ratio.
     pub bloat_floor: u64,
+    /// PostgreSQL: a wait for a lock longer than this is a queue, not traffic.
+    pub lock_wait_s: f64,
+    /// PostgreSQL: a table with fewer dead rows than this is in order, whatever the ratio.
+    pub dead_rows: u64,
 }
 
 impl Default for Thresholds {
@@ -68,6 +72,8 @@ impl Default for Thresholds {
             idle_leak_age_s: 600.0,
             idle_leak_count: 10,
             bloat_floor: 1_000,
+            lock_wait_s: 5.0,
+            dead_rows: 10_000,
         }
     }
 }

@@ -7,6 +7,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::sample::{Origin, RuntimeEvent, Sample};
 use super::target::Target;
 
+mod usual;
+
+pub use usual::Usual;
+
 /// How far back a window reaches.
 const SPAN: TimeDelta = TimeDelta::seconds(60);
 /// And never more than this, whatever the period.
@@ -19,21 +23,33 @@ pub struct Window {
     held: VecDeque<Sample>,
     fresh: VecDeque<Sample>,
     runtime: VecDeque<RuntimeEvent>,
+    usual_held: Usual,
+    usual_fresh: Usual,
 }
 
 impl Window {
     /// An empty window.
     pub fn new(target: Target) -> Self {
-        Self { target, held: VecDeque::new(), fresh: VecDeque::new(), runtime: VecDeque::new() }
+        Self {
+            target,
+            held: VecDeque::new(),
+            fresh: VecDeque::new(),
+            runtime: VecDeque::new(),
+            usual_held: Usual::default(),
+            usual_fresh: Usual::default(),
+        }
     }
 
     /// Adds a sample and forgets what is too old.
     pub fn push(&mut self, mut sample: Sample) {
         let horizon = sample.at - SPAN;
-        let side = match sample.origin {
-            Origin::Held => &mut self.held,
-            Origin::Fresh => &mut self.fresh,
+        let (side, usual) = match sample.origin {
+            Origin::Held => (&mut self.held, &mut self.usual_held),
+            Origin::Fresh => (&mut self.fresh, &mut self.usual_fresh),
         };
+        if sample.is_clean() {
+            usual.learn(sample.took_ms);
+        }
         if let Some(last) = side.back() {
             sample.readings.share_names(&last.readings);
         }
@@ -58,6 +74,14 @@ impl Window {
             Origin::Fresh => &self.fresh,
         };
         side.iter().rev()
+    }
+
+    /// How long answers over one connection usually take; reaches further back than the samples.
+    pub fn usual(&self, origin: Origin) -> &Usual {
+        match origin {
+            Origin::Held => &self.usual_held,
+            Origin::Fresh => &self.usual_fresh,
+        }
     }
 
     /// The newest sample of one connection.

@@ -98,7 +98,8 @@ async fn poll(watched: Watched, origin: Origin, inbox: mpsc::Sender<Input>) {
 async fn read_settings(watched: Watched, inbox: mpsc::Sender<Input>) {
     loop {
         match watched.probe.settings().await {
-            Ok(settings) => {
+            Ok(mut settings) => {
+                settings.extend(watched.server.unit_settings().await);
                 let target = watched.server.target.id.clone();
                 if inbox.send(Input::SettingsRead { target, settings }).await.is_err() {
                     return;

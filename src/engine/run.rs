@@ -293,6 +293,10 @@ impl Engine {
         let is_lab = self.world.target(&target).filter(|known| known.is_lab());
         if let Some(known) = is_lab {
             settings.extend(crate::lab::baseline(known.engine));
+            // Only what has limits was made with them.
+            for (name, made_with) in crate::lab::unit_baseline() {
+                settings.entry(name).and_modify(|value| *value = made_with);
+            }
         }
         Input::SettingsRead { target, settings }
     }

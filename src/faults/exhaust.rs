@@ -6,7 +6,6 @@ use async_trait::async_trait;
 use serde_json::json;
 
 use super::marks::{saved as entry, text};
-use super::reach::Closed;
 use super::{
     ANYWHERE, Class, Descriptor, Fault, FaultError, Grip, Params, Progress, Saved, Tier, reach,
     sessions, words,
@@ -17,8 +16,6 @@ use crate::domain::target::Engine;
 use crate::targets::Server;
 
 pub(super) struct Exhaust;
-
-const MOST_CONNECTIONS: u64 = 100;
 
 static DESCRIPTOR: Descriptor = Descriptor {
     id: "exhaust",
@@ -49,8 +46,9 @@ impl Fault for Exhaust {
     fn calls(&self, server: Option<&Server>, _params: &Params) -> Vec<String> {
         let who = reach::who(server);
         vec![format!(
-            "connect as {who} until the server answers 53300, at most {MOST_CONNECTIONS} times; run `select 1` in \
-             each, and leave them idle"
+            "connect as {who} until the server answers 53300, at most {} times; run `select 1` in \
+             each, and leave them idle",
+            sessions::MOST_CONNECTIONS
         )]
     }
 
@@ -72,14 +70,8 @@ impl Fault for Exhaust {
         progress: Progress<'_>,
     ) -> Result<Grip, FaultError> {
         let name = text(saved, entry::SESSION)?;
-        let opened = sessions::open_idle(server, name, MOST_CONNECTIONS, progress).await?;
-        let Some(words) = opened.refused else {
-            return Err(FaultError::Precondition(format!(
-                "still not refused after {MOST_CONNECTIONS} connections, where this fault stops"
-            )));
-        };
-        progress(format!("refused after {} connections: {words}", opened.held.len()));
-        Ok(Box::new(opened.held))
+        let query = |_| "select 1".to_owned();
+        Ok(Box::new(sessions::until_refused(server, name, query, progress).await?))
     }
 
     async fn took(
@@ -88,12 +80,7 @@ impl Fault for Exhaust {
         _params: &Params,
         saved: &Saved,
     ) -> Result<String, FaultError> {
-        let link = reach::postgres_link(server)?;
-        match reach::postgres(link, &link.app, text(saved, entry::SESSION)?).await {
-            Err(Closed::Full(words)) => Ok(words),
-            Err(Closed::Otherwise(error)) => Err(error),
-            Ok(_) => Err(FaultError::Precondition("a new client still gets in".into())),
-        }
+        sessions::refusal(server, text(saved, entry::SESSION)?).await
     }
 
     async fn revert(

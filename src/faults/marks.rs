@@ -9,6 +9,7 @@ pub(super) mod saved {
     pub(in crate::faults) const PREFIX: &str = "prefix";
     pub(in crate::faults) const STAYS: &str = "stays";
     pub(in crate::faults) const SESSION: &str = "session";
+    pub(in crate::faults) const TABLE: &str = "table";
 }
 
 /// What in a server belongs to one injection.
@@ -20,6 +21,8 @@ pub struct Marks {
     pub stays: Vec<String>,
     /// The name its sessions carry.
     pub session: Option<String>,
+    /// The table it made for itself.
+    pub table: Option<String>,
 }
 
 impl Marks {
@@ -33,6 +36,7 @@ impl Marks {
                 .map(|all| all.iter().filter_map(Value::as_str).map(str::to_owned).collect())
                 .unwrap_or_default(),
             session: text(saved::SESSION),
+            table: text(saved::TABLE),
         }
     }
 }

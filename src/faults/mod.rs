@@ -19,27 +19,57 @@ pub mod spec;
 pub mod state;
 pub mod watchdog;
 
+mod denial;
+mod full_volume;
 mod keys;
 mod marks;
 mod params;
+mod pg_setting;
 mod reach;
+mod redis_state;
+mod script;
 mod sessions;
 mod sockets;
 mod standing;
+mod tables;
 mod words;
 
+mod acl_no_write;
+mod aof_enospc;
+mod auth_connect;
+mod auth_expired;
+mod auth_nologin;
+mod auth_table;
 mod big_key;
+mod busy_script;
+mod busy_script_wrote;
 mod container_killed;
 mod container_paused;
+mod cpu_throttled;
+mod data_full;
+mod db_closed;
 mod exhaust;
 mod flushall;
+mod idle_in_transaction;
 mod idle_leak;
 mod leak_oom;
 mod list_backlog;
+mod lock_pile;
 mod maxclients;
 mod maxmemory_lowered;
+mod min_replicas;
+mod network_disconnected;
 mod output_buffers;
 mod query_buffers;
+mod rdb_enospc;
+mod read_only;
+mod replicaof_dead;
+mod requirepass;
+mod role_limit;
+mod slow_pile;
+mod sync_standby_missing;
+mod user_off;
+mod xmin_held;
 
 pub use marks::Marks;
 pub use params::complete_params;
@@ -57,10 +87,34 @@ pub const ALL: &[&dyn Fault] = &[
     &list_backlog::ListBacklog,
     &maxclients::Maxclients,
     &flushall::Flushall,
+    &busy_script::BusyScript,
+    &busy_script_wrote::BusyScriptWrote,
+    &rdb_enospc::RdbEnospc,
+    &aof_enospc::AofEnospc,
+    &requirepass::Requirepass,
+    &user_off::UserOff,
+    &acl_no_write::AclNoWrite,
+    &replicaof_dead::ReplicaofDead,
+    &min_replicas::MinReplicas,
     &idle_leak::IdleLeak,
     &exhaust::Exhaust,
+    &idle_in_transaction::IdleInTransaction,
+    &lock_pile::LockPile,
+    &slow_pile::SlowPile,
+    &role_limit::RoleLimit,
+    &xmin_held::XminHeld,
+    &read_only::ReadOnly,
+    &data_full::DataFull,
+    &sync_standby_missing::SyncStandbyMissing,
+    &db_closed::DbClosed,
+    &auth_nologin::AuthNologin,
+    &auth_expired::AuthExpired,
+    &auth_connect::AuthConnect,
+    &auth_table::AuthTable,
     &container_paused::ContainerPaused,
     &container_killed::ContainerKilled,
+    &network_disconnected::NetworkDisconnected,
+    &cpu_throttled::CpuThrottled,
 ];
 
 /// Both runtimes a lab can be in.

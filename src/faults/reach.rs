@@ -6,17 +6,21 @@
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo};
+use redis::{
+    AsyncConnectionConfig, ConnectionAddr, FromRedisValue, IntoConnectionInfo, RedisConnectionInfo,
+};
 use tokio::time::timeout;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, NoTls};
 
 use super::FaultError;
+use crate::config::secret::Secret;
+use crate::domain::sample::Answer;
 use crate::engine::tasks::Tasks;
 use crate::targets::postgres::{Login, PostgresLink};
 use crate::targets::redis::RedisLink;
-use crate::targets::{Link, Server};
+use crate::targets::{Link, Server, felt};
 
 /// The name of the sessions that only look or undo.
 pub(super) const OURS: &str = "simctl/lab";
@@ -29,7 +33,48 @@ pub(super) async fn redis(
     server: &Server,
     name: &str,
 ) -> Result<MultiplexedConnection, FaultError> {
-    let link = redis_link(server)?;
+    redis_over(redis_link(server)?, name).await
+}
+
+/// The same as another user, for a fault that locks the usual one out.
+pub(super) async fn redis_as(
+    server: &Server,
+    user: Option<&str>,
+    password: &str,
+) -> Result<MultiplexedConnection, FaultError> {
+    let (user, password) = (user.map(str::to_owned), Some(Secret::new(password)));
+    redis_over(&RedisLink { user, password, ..redis_link(server)?.clone() }, OURS).await
+}
+
+/// One command; its words also name it in errors.
+pub(super) async fn ask<T: FromRedisValue>(
+    con: &mut MultiplexedConnection,
+    words: &[&str],
+) -> Result<T, FaultError> {
+    let mut command = redis::Cmd::new();
+    for word in words {
+        command.arg(*word);
+    }
+    let shown = words.iter().take(3).copied().collect::<Vec<_>>().join(" ");
+    command.query_async(con).await.map_err(|e| FaultError::failed(format!("ask {shown}"), e))
+}
+
+/// What a new client is told that is not let in; `None` when it is.
+pub(super) async fn turned_away(server: &Server) -> Result<Option<Answer>, FaultError> {
+    let told = redis_link(server)?.connect("lab").await.err();
+    Ok(told.map(|error| felt(&error)))
+}
+
+/// The server's words to a new client that it does not let in for lack of a login.
+pub(super) async fn locked_out(server: &Server) -> Result<String, FaultError> {
+    match turned_away(server).await? {
+        Some(told) if matches!(told.code(), Some("NOAUTH" | "WRONGPASS")) => Ok(told.describe()),
+        Some(told) => Err(FaultError::Precondition(told.describe())),
+        None => Err(FaultError::Precondition("a new client is still let in".into())),
+    }
+}
+
+async fn redis_over(link: &RedisLink, name: &str) -> Result<MultiplexedConnection, FaultError> {
     let doing = || format!("connect to {} at {}:{}", link.name, link.host, link.port);
     let client = redis_client(link).map_err(|e| FaultError::failed(doing(), e))?;
     let config = AsyncConnectionConfig::new()
@@ -39,13 +84,14 @@ pub(super) async fn redis(
         client.get_multiplexed_async_connection_with_config(&config).await
     })
     .await?;
-    let () = redis::cmd("CLIENT")
-        .arg("SETNAME")
-        .arg(name)
-        .query_async(&mut connection)
-        .await
-        .map_err(|e| FaultError::failed(doing(), e))?;
-    Ok(connection)
+    let named: redis::RedisResult<()> =
+        redis::cmd("CLIENT").arg("SETNAME").arg(name).query_async(&mut connection).await;
+    match named {
+        Ok(()) => Ok(connection),
+        // A server that runs a script takes no name, but the order to end the script.
+        Err(error) if error.code() == Some("BUSY") => Ok(connection),
+        Err(error) => Err(FaultError::failed(doing(), error)),
+    }
 }
 
 fn redis_client(link: &RedisLink) -> redis::RedisResult<redis::Client> {
@@ -90,6 +136,15 @@ pub(super) async fn postgres(
     login: &Login,
     name: &str,
 ) -> Result<Session, Closed> {
+    open(link, login, name, "").await
+}
+
+async fn open(
+    link: &PostgresLink,
+    login: &Login,
+    name: &str,
+    options: &str,
+) -> Result<Session, Closed> {
     let doing =
         format!("connect to {} at {}:{} as {}", link.name, link.host, link.port, login.user);
     let mut config = Config::new();
@@ -99,6 +154,7 @@ pub(super) async fn postgres(
         .user(&login.user)
         .dbname(&login.database)
         .application_name(name)
+        .options(options)
         .ssl_mode(SslMode::Disable);
     if let Some(password) = &login.password {
         config.password(password.reveal());
@@ -127,13 +183,38 @@ fn closed(doing: String, error: tokio_postgres::Error) -> Closed {
     }
 }
 
+/// What lets a session work whatever a fault did to the server's settings: no timeouts, may write, and its commits
+/// wait for nobody.
+const WHATEVER: &str = "-c statement_timeout=0 -c lock_timeout=2s -c default_transaction_read_only=off \
+                        -c synchronous_commit=local";
+
 /// A superuser's session, which still gets in when ordinary roles do not.
 pub(super) async fn superuser(server: &Server) -> Result<Session, FaultError> {
+    let link = postgres_link(server)?;
+    superuser_in(server, &fixer(link)?.database).await
+}
+
+/// The same in another database.
+pub(super) async fn superuser_in(server: &Server, database: &str) -> Result<Session, FaultError> {
+    let link = postgres_link(server)?;
+    let login = Login { database: database.to_owned(), ..fixer(link)?.clone() };
+    Ok(open(link, &login, OURS, WHATEVER).await?)
+}
+
+fn fixer(link: &PostgresLink) -> Result<&Login, FaultError> {
+    link.fixer.as_ref().ok_or_else(|| {
+        FaultError::Precondition(format!("{} has no superuser login to look with", link.name))
+    })
+}
+
+/// A superuser's session in the application's database.
+pub(super) async fn superuser_inside(server: &Server) -> Result<Session, FaultError> {
     let link = postgres_link(server)?;
     let login = link.fixer.as_ref().ok_or_else(|| {
         FaultError::Precondition(format!("{} has no superuser login to look with", link.name))
     })?;
-    Ok(postgres(link, login, OURS).await?)
+    let login = Login { database: link.app.database.clone(), ..login.clone() };
+    Ok(postgres(link, &login, OURS).await?)
 }
 
 /// Waits for `work` at most this long.

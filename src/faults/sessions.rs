@@ -2,7 +2,11 @@
 
 use super::reach::{self, Closed, Session};
 use super::{FaultError, Progress};
+use crate::engine::tasks::Tasks;
 use crate::targets::Server;
+
+/// Where opening until a refusal stops all the same.
+pub(super) const MOST_CONNECTIONS: u64 = 100;
 
 /// What opening came to.
 pub(super) struct Opened {
@@ -18,20 +22,109 @@ pub(super) async fn open_idle(
     wanted: u64,
     progress: Progress<'_>,
 ) -> Result<Opened, FaultError> {
+    open_each(server, name, wanted, |_| "select 1".to_owned(), progress).await
+}
+
+/// The same with a query of its own for each, numbered from 1.
+pub(super) async fn open_each(
+    server: &Server,
+    name: &str,
+    wanted: u64,
+    query: impl Fn(u64) -> String,
+    progress: Progress<'_>,
+) -> Result<Opened, FaultError> {
     let link = reach::postgres_link(server)?;
     let mut held = Vec::new();
     for n in 1..=wanted {
-        let session = match reach::postgres(link, &link.app, name).await {
+        let session = match open(server, name).await {
             Ok(session) => session,
             Err(Closed::Full(text)) => return Ok(Opened { held, refused: Some(text) }),
             Err(Closed::Otherwise(error)) => return Err(error),
         };
-        let query = async { session.client.simple_query("select 1").await };
+        let query = query(n);
+        let query = async { session.client.simple_query(&query).await };
         reach::within(link.deadline, "run a query in a new session".into(), query).await?;
         held.push(session);
         progress(format!("{n} connections open"));
     }
     Ok(Opened { held, refused: None })
+}
+
+/// One session as the application's role.
+pub(super) async fn open(server: &Server, name: &str) -> Result<Session, Closed> {
+    let link = reach::postgres_link(server).map_err(Closed::Otherwise)?;
+    reach::postgres(link, &link.app, name).await
+}
+
+/// Opens sessions as the application's role until the server refuses the next, as clients of a busy program do when
+/// theirs do not come free. The first ones may be there already.
+pub(super) async fn until_refused(
+    server: &Server,
+    name: &str,
+    query: impl Fn(u64) -> String,
+    progress: Progress<'_>,
+) -> Result<Vec<Session>, FaultError> {
+    let opened = open_each(server, name, MOST_CONNECTIONS, query, progress).await?;
+    let Some(words) = opened.refused else { return Err(not_refused()) };
+    progress(format!("refused after {} connections: {words}", opened.held.len()));
+    Ok(opened.held)
+}
+
+fn not_refused() -> FaultError {
+    FaultError::Precondition(format!(
+        "still not refused after {MOST_CONNECTIONS} connections, where this fault stops"
+    ))
+}
+
+/// What a session of a crowd does when its query has ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Afterwards {
+    Leaves,
+    /// Idle, with its slot.
+    Stays,
+}
+
+/// Opens sessions as the application's role, each at work on the same query, until the server refuses the next.
+/// Dropping them closes the connections; what the server does not notice is ended by [`end`].
+pub(super) async fn crowd(
+    server: &Server,
+    name: &str,
+    query: &str,
+    afterwards: Afterwards,
+    progress: Progress<'_>,
+) -> Result<Tasks, FaultError> {
+    let mut members = Tasks::default();
+    for n in 0..MOST_CONNECTIONS {
+        let session = match open(server, name).await {
+            Ok(session) => session,
+            Err(Closed::Full(words)) => {
+                progress(format!("refused after {n} connections: {words}"));
+                return Ok(members);
+            }
+            Err(Closed::Otherwise(error)) => return Err(error),
+        };
+        let query = query.to_owned();
+        members.spawn("faults: a session at work", async move {
+            // As a whole: its driver must live as long.
+            let session = session;
+            let ended = session.client.simple_query(&query).await;
+            tracing::debug!(ok = ended.is_ok(), "a query of a fault ended");
+            if afterwards == Afterwards::Stays {
+                std::future::pending::<()>().await;
+            }
+        });
+        progress(format!("{} connections at work", n + 1));
+    }
+    Err(not_refused())
+}
+
+/// What a new client of the application is told when it is refused for lack of a slot.
+pub(super) async fn refusal(server: &Server, name: &str) -> Result<String, FaultError> {
+    match open(server, name).await {
+        Err(Closed::Full(words)) => Ok(words),
+        Err(Closed::Otherwise(error)) => Err(error),
+        Ok(_) => Err(FaultError::Precondition("a new client still gets in".into())),
+    }
 }
 
 /// How many sessions carry this name, and how many of them are idle.

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::FaultError;
-use crate::ports::runtime::{Operation, RuntimeError, RuntimeKind, UnitState, UnitStatus};
+use crate::ports::runtime::{Change, Operation, RuntimeError, RuntimeKind, UnitState, UnitStatus};
 use crate::targets::{Link, Place, Server};
 
 /// The command a fault gives to the runtime; in general words where the server is not at hand.
@@ -45,6 +45,41 @@ pub(super) async fn contact(server: &Server, limit: Duration) -> Contact {
         Ok(Ok(_)) => Contact::Answers,
         Ok(Err(error)) => Contact::Refused(error.to_string()),
     }
+}
+
+/// How often a client asks, to say that a server is slow.
+const ASKED: usize = 5;
+/// Asked without a pause, all but the first would come while the server rests.
+const ASK_AGAIN: Duration = Duration::from_millis(70);
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+
+/// How long a new client waits for its first answer, in the middle of a few.
+pub(super) async fn is_slow(server: &Server, least: Duration) -> Result<String, FaultError> {
+    let mut waits = Vec::with_capacity(ASKED);
+    for _ in 0..ASKED {
+        let began = Instant::now();
+        match contact(server, LONGEST_WAIT).await {
+            Contact::Answers | Contact::Silent => waits.push(began.elapsed()),
+            Contact::Refused(words) => return Err(FaultError::Precondition(words)),
+        }
+        tokio::time::sleep(ASK_AGAIN).await;
+    }
+    waits.sort();
+    let wait = waits[ASKED / 2];
+    if wait < least {
+        return Err(FaultError::Precondition(format!(
+            "a new client is answered within {} ms",
+            wait.as_millis()
+        )));
+    }
+    Ok(format!("a new client waits {} ms for its first answer", wait.as_millis()))
+}
+
+/// Changes the network or the limits of what the server runs in.
+pub(super) async fn adjust(server: &Server, change: Change<'_>) -> Result<(), FaultError> {
+    let place = place(server)?;
+    let doing = place.runtime.spell(&place.unit, Operation::Adjust(change));
+    unless_gone(doing, place.runtime.adjust(&place.unit, change).await)
 }
 
 /// Why what the server runs in is none of these, if so.

@@ -8,12 +8,15 @@ use chrono::{DateTime, Utc};
 use redis::aio::MultiplexedConnection;
 use serde::{Deserialize, Serialize};
 
-use super::{FaultError, Marks, keys, reach, sessions, standing};
+use super::{FaultError, Marks, keys, reach, redis_state, sessions, standing, tables};
+use crate::domain::unit::{UnitLimits, pids_text};
 use crate::ports::runtime::UnitStatus;
 use crate::targets::{Link, Server};
 
+mod postgres;
+
 /// Redis settings a fault of the catalogue, or a wrong fix of one, changes.
-const REDIS_SETTINGS: [&str; 8] = [
+const REDIS_SETTINGS: [&str; 13] = [
     "maxmemory",
     "maxmemory-policy",
     "maxmemory-clients",
@@ -22,7 +25,14 @@ const REDIS_SETTINGS: [&str; 8] = [
     "appendonly",
     "stop-writes-on-bgsave-error",
     "client-output-buffer-limit",
+    "busy-reply-threshold",
+    "min-replicas-to-write",
+    "replicaof",
+    "bind",
+    PASSWORD,
 ];
+/// Only whether there is one.
+const PASSWORD: &str = "requirepass";
 
 /// A server at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +46,9 @@ pub struct StateOfServer {
     /// Keys and sessions that carry the fault's marks.
     pub own_keys: u64,
     pub own_sessions: u64,
+    /// Whether the table that the fault made for itself is there.
+    #[serde(default)]
+    pub own_table: bool,
     /// Why the server could not be asked.
     pub unanswered: Option<String>,
 }
@@ -49,6 +62,10 @@ pub struct UnitFacts {
     pub id: String,
     pub started_at: Option<DateTime<Utc>>,
     pub memory_limit: Option<u64>,
+    #[serde(default)]
+    pub networks: Option<Vec<String>>,
+    #[serde(default)]
+    pub limits: Option<UnitLimits>,
 }
 
 /// Looks at the server. A server that does not answer is a state too.
@@ -71,6 +88,8 @@ async fn unit_facts(server: &Server) -> Option<UnitFacts> {
         id: seen.id,
         started_at: seen.started_at,
         memory_limit: seen.memory_limit,
+        networks: seen.networks.map(|all| all.into_iter().map(|on| on.network).collect()),
+        limits: seen.limits,
     })
 }
 
@@ -88,8 +107,14 @@ async fn ask_redis(
             .query_async(&mut con)
             .await
             .map_err(|e| FaultError::failed(format!("read setting {name}"), e))?;
-        state.settings.extend(answer);
+        state.settings.extend(answer.into_iter().map(|(name, value)| {
+            let value = if name == PASSWORD && !value.is_empty() { "(set)".into() } else { value };
+            (name, value)
+        }));
     }
+    state.settings.extend(redis_state::users(&mut con).await?);
+    state.settings.extend(redis_state::saving(&mut con).await?);
+    state.settings.extend(redis_state::files(server, &mut con).await?);
     let prefixes: Vec<&str> = marks.prefix.iter().chain(&marks.stays).map(String::as_str).collect();
     let counts = keys::count(&mut con, &prefixes).await?;
     let marked: u64 = counts.iter().sum();
@@ -119,24 +144,10 @@ async fn ask_postgres(
     if let Some(name) = &marks.session {
         state.own_sessions = sessions::count(server, name).await?.0;
     }
-    let session = reach::superuser(server).await?;
-    let sql = "select 'connection limit of role ' || rolname, rolconnlimit::text \
-                 from pg_roles where rolname !~ '^pg_' \
-               union all select 'connection limit of database ' || datname, datconnlimit::text \
-                 from pg_database \
-               union all select 'settings of role ' || coalesce(setrole::regrole::text, '*') || \
-                 ' in database ' || coalesce((select datname from pg_database d \
-                 where d.oid = setdatabase), '*'), array_to_string(setconfig, ', ') \
-                 from pg_db_role_setting \
-               union all select name, setting from pg_settings \
-                 where sourcefile like '%postgresql.auto.conf' or name in \
-                 ('max_connections', 'default_transaction_read_only')";
-    let rows = session
-        .client
-        .query(sql, &[])
-        .await
-        .map_err(|e| reach::sql_failed("read settings and limits", e))?;
-    state.settings.extend(rows.iter().map(|row| (row.get(0), row.get(1))));
+    if let Some(table) = &marks.table {
+        state.own_table = tables::exists(server, table).await?;
+    }
+    state.settings.extend(postgres::standing(server).await?);
     Ok(())
 }
 
@@ -164,6 +175,9 @@ pub fn difference(before: &StateOfServer, after: &StateOfServer) -> Vec<String> 
     }
     if after.own_sessions > before.own_sessions {
         found.push(format!("{} sessions of the fault are still open", after.own_sessions));
+    }
+    if after.own_table && !before.own_table {
+        found.push("the table of the fault is still there".to_owned());
     }
     if let (Some(was), Some(is)) = (before.lasting_keys, after.lasting_keys)
         && is < was
@@ -202,11 +216,34 @@ fn unit_difference(before: &StateOfServer, after: &StateOfServer, found: &mut Ve
             words(was.memory_limit)
         ));
     }
+    if is.networks != was.networks {
+        let words = |networks: &Option<Vec<String>>| match networks.as_deref() {
+            None => "unknown".to_owned(),
+            Some([]) => "none".to_owned(),
+            Some(names) => names.join(", "),
+        };
+        let (is, was_on) = (words(&is.networks), words(&was.networks));
+        found.push(format!("the network of {} is {is}, was {was_on}", was.name));
+    }
+    limit_difference(was, is, found);
+}
+
+fn limit_difference(was: &UnitFacts, is: &UnitFacts, found: &mut Vec<String>) {
+    let (Some(before), Some(after)) = (was.limits, is.limits) else { return };
+    if after.cpu.percent() != before.cpu.percent() {
+        let (is, was_cpu) = (after.cpu.words(), before.cpu.words());
+        found.push(format!("the CPU limit of {} is {is}, was {was_cpu}", was.name));
+    }
+    if after.pids != before.pids {
+        let (is, was_pids) = (pids_text(after.pids), pids_text(before.pids));
+        found.push(format!("the process limit of {} is {is}, was {was_pids}", was.name));
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::unit::CpuLimit;
 
     fn healthy() -> StateOfServer {
         StateOfServer {
@@ -216,6 +253,11 @@ mod tests {
                 id: "c1".into(),
                 started_at: DateTime::from_timestamp(1, 0),
                 memory_limit: Some(400),
+                networks: Some(vec!["lab".into()]),
+                limits: Some(UnitLimits {
+                    cpu: CpuLimit::of(Some(200_000), None),
+                    pids: Some(128),
+                }),
             }),
             settings: BTreeMap::from([("maxmemory".into(), "50".into())]),
             lasting_keys: Some(500),
@@ -240,7 +282,7 @@ mod tests {
         let unit = |s: &mut StateOfServer, change: fn(&mut UnitFacts)| {
             change(s.unit.as_mut().unwrap());
         };
-        let table: [(Vec<String>, &str); 8] = [
+        let table: [(Vec<String>, &str); 12] = [
             (
                 after(|s| s.settings = [("maxmemory".into(), "10".into())].into()),
                 "maxmemory is `10`, was `50`",
@@ -252,6 +294,7 @@ mod tests {
             ),
             (after(|s| s.own_keys = 3), "3 keys of the fault are still there"),
             (after(|s| s.own_sessions = 2), "2 sessions of the fault are still open"),
+            (after(|s| s.own_table = true), "the table of the fault is still there"),
             (
                 after(|s| s.lasting_keys = Some(380)),
                 "120 keys that are not the fault's are gone (500 before)",
@@ -263,6 +306,23 @@ mod tests {
             (
                 after(|s| unit(s, |u| u.memory_limit = None)),
                 "the memory limit of redis-test is none, was 400 bytes",
+            ),
+            (
+                after(|s| unit(s, |u| u.networks = Some(Vec::new()))),
+                "the network of redis-test is none, was lab",
+            ),
+            (
+                after(|s| {
+                    let few = |u: &mut UnitFacts| {
+                        u.limits.as_mut().unwrap().cpu = CpuLimit::of(Some(1_000), None);
+                    };
+                    unit(s, few);
+                }),
+                "the CPU limit of redis-test is 1 % of a core, was 2.0 cores",
+            ),
+            (
+                after(|s| unit(s, |u| u.limits.as_mut().unwrap().pids = None)),
+                "the process limit of redis-test is none, was 128",
             ),
         ];
         for (found, expected) in table {

@@ -3,6 +3,7 @@
 
 const PREFIXES: [&str; 8] =
     ["session:", "cart:", "job:", "token:", "visit:", "order:", "profile:", "product:"];
+const TABLES: [&str; 6] = ["orders", "invoices", "accounts", "shipments", "customers", "stock"];
 const PROGRAMS: [&str; 6] = ["api", "worker", "checkout", "billing", "search", "mailer"];
 
 /// Every key prefix, in the order this injection should try them; never the same one twice.
@@ -18,6 +19,16 @@ pub(super) fn prefixes(seed: u64) -> Vec<String> {
 /// it this injection's own mark.
 pub(super) fn program(seed: u64) -> String {
     format!("{}-{:04x}", PROGRAMS[index(seed, PROGRAMS.len())], seed >> 16 & 0xffff)
+}
+
+/// A password for this injection: nobody has it, and it is worth nothing anywhere else.
+pub(super) fn secret(seed: u64) -> String {
+    format!("{:016x}", seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(17))
+}
+
+/// The name of a table as an application may have one.
+pub(super) fn table(seed: u64) -> String {
+    format!("{}_{:04x}", TABLES[index(seed, TABLES.len())], seed >> 16 & 0xffff)
 }
 
 fn index(seed: u64, len: usize) -> usize {
@@ -44,5 +55,6 @@ mod tests {
     fn two_injections_are_told_apart_by_their_program() {
         assert_ne!(program(0x0001_0000), program(0x0002_0000));
         assert!(!program(7).contains("simctl"));
+        assert_ne!(table(0x0001_0000), table(0x0002_0000));
     }
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::config::LabConfig;
 use crate::domain::target::Engine;
+use crate::domain::unit::{CpuLimit, UnitLimits};
 use crate::runtime::LAB_LABEL;
 
 /// The label that says which part of the lab a container is.
@@ -31,6 +32,9 @@ pub const STORE_PASSWORD: &str = "lab-store";
 const MB: u64 = 1 << 20;
 /// One period of the CPU limit, in microseconds; the quota is given in these.
 pub const CPU_PERIOD: i64 = 100_000;
+/// What each server may take.
+const SERVER_CPU_QUOTA: i64 = 2 * CPU_PERIOD;
+const SERVER_PIDS: i64 = 128;
 /// Where the PostgreSQL containers keep their data.
 const PG_ROOT: &str = "/var/lib/simctl/pg";
 const PG_WAL: &str = "/var/lib/simctl/wal";
@@ -164,7 +168,7 @@ impl Spec {
             |name, size| VolumeSpec { name: volume(name), size: Some(size), lasts: false };
         let plain = |name, lasts| VolumeSpec { name: volume(name), size: None, lasts };
         Self {
-            network: volume("simctl-lab"),
+            network: network(&id),
             volumes: vec![
                 bounded("simctl-redis-data", "6m"),
                 bounded("simctl-postgres-wal", "96m"),
@@ -188,6 +192,11 @@ impl Spec {
     }
 }
 
+/// The network of the lab of this id.
+pub fn network(lab_id: &str) -> String {
+    prefixed(lab_id, "simctl-lab")
+}
+
 /// Redis's own arguments. `--save ""`: nothing is saved unless a fault says so.
 pub fn redis_args() -> Vec<String> {
     ["--maxmemory", "50mb", "--maxmemory-policy", "noeviction", "--save", ""]
@@ -204,6 +213,12 @@ pub fn baseline(engine: Engine) -> BTreeMap<String, String> {
         Engine::Postgres => &[("max_connections", "20".into())],
     };
     known.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
+}
+
+/// The limits that the containers of the watched servers are made with, as settings.
+pub fn unit_baseline() -> [(String, String); 2] {
+    let cpu = CpuLimit::of(Some(SERVER_CPU_QUOTA), Some(CPU_PERIOD));
+    UnitLimits { cpu, pids: u32::try_from(SERVER_PIDS).ok() }.settings()
 }
 
 /// The passwords that the start script of PostgreSQL reads.
@@ -260,8 +275,8 @@ fn redis(id: &str, port: u16) -> ContainerSpec {
         port: Some((port, 6379)),
         memory: 400 * MB,
         shm: None,
-        cpu_quota: 2 * CPU_PERIOD,
-        pids: 128,
+        cpu_quota: SERVER_CPU_QUOTA,
+        pids: SERVER_PIDS,
         mounts: vec![(prefixed(id, "simctl-redis-data"), "/data")],
         stop_signal: "SIGTERM",
     }
@@ -279,8 +294,8 @@ fn postgres(id: &str, port: u16) -> ContainerSpec {
         port: Some((port, 5432)),
         memory: 256 * MB,
         shm: Some(64 * MB),
-        cpu_quota: 2 * CPU_PERIOD,
-        pids: 128,
+        cpu_quota: SERVER_CPU_QUOTA,
+        pids: SERVER_PIDS,
         mounts: vec![
             (prefixed(id, "simctl-postgres-data"), PG_ROOT),
             (prefixed(id, "simctl-postgres-wal"), PG_WAL),
@@ -300,8 +315,8 @@ fn store(id: &str, port: u16) -> ContainerSpec {
         port: Some((port, 5432)),
         memory: 256 * MB,
         shm: Some(64 * MB),
-        cpu_quota: 2 * CPU_PERIOD,
-        pids: 128,
+        cpu_quota: SERVER_CPU_QUOTA,
+        pids: SERVER_PIDS,
         mounts: vec![(prefixed(id, "simctl-store-data"), PG_ROOT)],
         stop_signal: "SIGINT",
     }

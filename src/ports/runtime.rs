@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::execution::Output;
 use crate::domain::sample::RuntimeEventKind;
-pub use crate::domain::unit::{UnitState, UnitStatus};
+pub use crate::domain::unit::{Attachment, CpuLimit, UnitLimits, UnitState, UnitStatus, UnitUsage};
 
 /// Why the runtime did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -114,6 +114,20 @@ pub trait Runtime: Send + Sync {
     /// SIGKILL.
     async fn kill(&self, unit: &Unit) -> Result<(), RuntimeError>;
 
+    /// Changes its network or its limits while it runs. What has neither refuses.
+    async fn adjust(&self, unit: &Unit, _change: Change<'_>) -> Result<(), RuntimeError> {
+        Err(RuntimeError::Failed {
+            verb: "change the network or the limits of",
+            unit: unit.name.clone(),
+            source: anyhow::anyhow!("only a container has a network and limits of its own"),
+        })
+    }
+
+    /// What it took and was kept from so far; `None` where nobody counts.
+    async fn usage(&self, _unit: &Unit) -> Result<Option<UnitUsage>, RuntimeError> {
+        Ok(None)
+    }
+
     /// The newest lines of its log, oldest first.
     async fn logs(&self, unit: &Unit, lines: usize) -> Result<Vec<String>, RuntimeError>;
 
@@ -133,4 +147,21 @@ pub enum Operation<'a> {
     Pause,
     Unpause,
     Kill,
+    Adjust(Change<'a>),
+}
+
+/// A change of what a container may reach and take.
+#[derive(Clone, Copy, Debug)]
+pub enum Change<'a> {
+    /// Attaches it to the network, under its own name and these.
+    Connect {
+        network: &'a str,
+        aliases: &'a [String],
+    },
+    Disconnect {
+        network: &'a str,
+    },
+    Cpu(CpuLimit),
+    /// `None`: no limit.
+    Pids(Option<u32>),
 }

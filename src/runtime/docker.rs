@@ -23,10 +23,11 @@ use super::LAB_LABEL;
 use super::spelling::spell;
 use crate::domain::execution::Output;
 use crate::ports::runtime::{
-    ExecLimits, Operation, Runtime, RuntimeError, RuntimeKind, Unit, UnitEvent, UnitState,
-    UnitStatus,
+    Change, ExecLimits, Operation, Runtime, RuntimeError, RuntimeKind, Unit, UnitEvent, UnitState,
+    UnitStatus, UnitUsage,
 };
 
+mod adjust;
 mod events;
 mod exec;
 
@@ -96,7 +97,7 @@ impl Runtime for DockerRuntime {
     async fn inspect(&self, unit: &Unit) -> Result<UnitState, RuntimeError> {
         match self.look("inspect", unit).await {
             Ok(seen) => Ok(state_of(seen)),
-            Err(RuntimeError::NoSuchUnit { .. }) => Ok(absent()),
+            Err(RuntimeError::NoSuchUnit { .. }) => Ok(UnitState::default()),
             Err(error) => Err(error),
         }
     }
@@ -157,6 +158,18 @@ impl Runtime for DockerRuntime {
         bounded("kill", unit, ANSWER, self.docker.kill_container(&id, Some(options))).await
     }
 
+    async fn adjust(&self, unit: &Unit, change: Change<'_>) -> Result<(), RuntimeError> {
+        let id = self.id(adjust::verb(change), unit).await?;
+        adjust::change(&self.docker, unit, &id, change).await?;
+        let seen = state_of(self.look(adjust::verb(change), unit).await?);
+        adjust::read_back(unit, change, &seen)
+    }
+
+    async fn usage(&self, unit: &Unit) -> Result<Option<UnitUsage>, RuntimeError> {
+        let id = self.id("count the use of", unit).await?;
+        adjust::usage(&self.docker, unit, &id).await
+    }
+
     async fn logs(&self, unit: &Unit, lines: usize) -> Result<Vec<String>, RuntimeError> {
         let id = self.id("read the log of", unit).await?;
         let options = LogsOptionsBuilder::default()
@@ -176,6 +189,7 @@ impl Runtime for DockerRuntime {
     fn spell(&self, unit: &Unit, operation: Operation<'_>) -> String {
         let name = unit.name.as_str();
         let seconds;
+        let adjusted;
         let words: Vec<&str> = match operation {
             Operation::Exec(argv) => ["docker", "exec", name]
                 .into_iter()
@@ -189,6 +203,10 @@ impl Runtime for DockerRuntime {
             Operation::Pause => vec!["docker", "pause", name],
             Operation::Unpause => vec!["docker", "unpause", name],
             Operation::Kill => vec!["docker", "kill", name],
+            Operation::Adjust(change) => {
+                adjusted = adjust::words(change);
+                adjusted.iter().map(String::as_str).chain([name]).collect()
+            }
         };
         spell(words)
     }
@@ -253,30 +271,23 @@ fn lab_of(seen: &ContainerInspectResponse) -> Option<String> {
     seen.config.as_ref()?.labels.as_ref()?.get(LAB_LABEL).cloned()
 }
 
-fn absent() -> UnitState {
-    UnitState {
-        status: UnitStatus::Absent,
-        id: String::new(),
-        lab: None,
-        exit_code: None,
-        started_at: None,
-        memory_limit: None,
-        image: None,
-    }
-}
-
 fn state_of(seen: ContainerInspectResponse) -> UnitState {
     let lab = lab_of(&seen);
+    let host = seen.host_config.unwrap_or_default();
+    let networks = seen.network_settings.and_then(|settings| settings.networks);
+    let id = seen.id.unwrap_or_default();
     let state = seen.state.unwrap_or_default();
     let status = status_of(&state);
-    let memory = seen.host_config.and_then(|host| host.memory).filter(|bytes| *bytes > 0);
     UnitState {
+        networks: Some(adjust::attachments(networks.unwrap_or_default(), &id)),
+        home_network: adjust::home(&host),
+        limits: Some(adjust::limits(&host)),
         status,
-        id: seen.id.unwrap_or_default(),
+        id,
         lab,
         exit_code: state.exit_code.filter(|_| status == UnitStatus::Exited),
         started_at: state.started_at.as_deref().and_then(moment),
-        memory_limit: memory.and_then(|bytes| u64::try_from(bytes).ok()),
+        memory_limit: host.memory.and_then(|bytes| u64::try_from(bytes).ok()).filter(|b| *b > 0),
         image: seen.config.and_then(|config| config.image),
     }
 }

@@ -139,15 +139,7 @@ impl Runtime for ProcessRuntime {
     async fn inspect(&self, unit: &Unit) -> Result<UnitState, RuntimeError> {
         match self.record("inspect", unit) {
             Ok(record) => Ok(record.state()),
-            Err(RuntimeError::NoSuchUnit { .. }) => Ok(UnitState {
-                status: UnitStatus::Absent,
-                id: String::new(),
-                lab: None,
-                exit_code: None,
-                started_at: None,
-                memory_limit: None,
-                image: None,
-            }),
+            Err(RuntimeError::NoSuchUnit { .. }) => Ok(UnitState::default()),
             Err(error) => Err(error),
         }
     }
@@ -241,6 +233,9 @@ impl Runtime for ProcessRuntime {
             Operation::Pause => format!("kill -STOP {pid} and its children"),
             Operation::Unpause => format!("kill -CONT {pid} and its children"),
             Operation::Kill => format!("kill -KILL {pid} and its children"),
+            Operation::Adjust(_) => {
+                format!("(not possible: process {pid} has no network and no limits of its own)")
+            }
         }
     }
 }

@@ -12,10 +12,11 @@ use tokio::sync::broadcast;
 use super::spelling::spell;
 use crate::domain::execution::Output;
 use crate::domain::sample::RuntimeEventKind;
+use crate::domain::unit::pids_text;
 use crate::engine::clock;
 use crate::ports::runtime::{
-    ExecLimits, Operation, Runtime, RuntimeError, RuntimeKind, Unit, UnitEvent, UnitState,
-    UnitStatus,
+    Attachment, Change, CpuLimit, ExecLimits, Operation, Runtime, RuntimeError, RuntimeKind, Unit,
+    UnitEvent, UnitLimits, UnitState, UnitStatus,
 };
 
 /// What an `exec` answers next.
@@ -52,8 +53,7 @@ impl SimulatedRuntime {
             lab: lab.map(str::to_owned),
             exit_code: None,
             started_at: Some(started_at),
-            memory_limit: None,
-            image: None,
+            ..UnitState::default()
         };
         self.lock().units.insert(name.to_owned(), state);
     }
@@ -132,15 +132,7 @@ impl Runtime for SimulatedRuntime {
     async fn inspect(&self, unit: &Unit) -> Result<UnitState, RuntimeError> {
         match self.lock().find(unit) {
             Ok(state) => Ok(state.clone()),
-            Err(RuntimeError::NoSuchUnit { .. }) => Ok(UnitState {
-                status: UnitStatus::Absent,
-                id: String::new(),
-                lab: None,
-                exit_code: None,
-                started_at: None,
-                memory_limit: None,
-                image: None,
-            }),
+            Err(RuntimeError::NoSuchUnit { .. }) => Ok(UnitState::default()),
             Err(error) => Err(error),
         }
     }
@@ -205,6 +197,14 @@ impl Runtime for SimulatedRuntime {
         })
     }
 
+    async fn adjust(&self, unit: &Unit, change: Change<'_>) -> Result<(), RuntimeError> {
+        let spelled = self.spell(unit, Operation::Adjust(change));
+        let mut inner = self.lock();
+        inner.find(unit)?.adjust(change);
+        inner.done.push(spelled);
+        Ok(())
+    }
+
     async fn logs(&self, unit: &Unit, _lines: usize) -> Result<Vec<String>, RuntimeError> {
         self.lock().find(unit).map(|_| Vec::new())
     }
@@ -237,6 +237,12 @@ impl Runtime for SimulatedRuntime {
             Operation::Pause => spell(["simulated", "pause", name]),
             Operation::Unpause => spell(["simulated", "unpause", name]),
             Operation::Kill => spell(["simulated", "kill", name]),
+            Operation::Adjust(change) => match change {
+                Change::Connect { network, .. } => spell(["simulated", "connect", network, name]),
+                Change::Disconnect { network } => spell(["simulated", "disconnect", network, name]),
+                Change::Cpu(limit) => spell(["simulated", "cpu", &limit.to_string(), name]),
+                Change::Pids(limit) => spell(["simulated", "pids", &pids_text(limit), name]),
+            },
         }
     }
 }
@@ -250,6 +256,7 @@ trait Lives {
         to: UnitStatus,
         otherwise: &'static str,
     ) -> Result<(), &'static str>;
+    fn adjust(&mut self, change: Change<'_>);
 }
 
 impl Lives for UnitState {
@@ -270,6 +277,20 @@ impl Lives for UnitState {
         }
         self.status = to;
         Ok(())
+    }
+
+    fn adjust(&mut self, change: Change<'_>) {
+        let networks = self.networks.get_or_insert_default();
+        let limits =
+            self.limits.get_or_insert(UnitLimits { cpu: CpuLimit::of(None, None), pids: None });
+        match change {
+            Change::Connect { network, aliases } => {
+                networks.push(Attachment { network: network.into(), aliases: aliases.to_vec() });
+            }
+            Change::Disconnect { network } => networks.retain(|on| on.network != network),
+            Change::Cpu(limit) => limits.cpu = limit,
+            Change::Pids(limit) => limits.pids = limit,
+        }
     }
 }
 

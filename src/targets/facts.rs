@@ -5,14 +5,17 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::notebook::{Notebook, Report};
-use super::{Limit, Link, Place, Server, dial};
-use crate::diagnose::facts::Facts;
+use super::{Limit, Link, Place, Server, dial, disk};
+use crate::diagnose::facts::{Disk, Facts, Refusal};
 use crate::diagnose::source;
 use crate::domain::effect::Known;
 use crate::domain::finding::FindingKind;
+use crate::domain::ids::ActionId;
 use crate::domain::sample::{Answer, Origin, RuntimeEvent, Sample};
-use crate::domain::unit::{UnitState, UnitStatus};
+use crate::domain::unit::{UnitLimits, UnitState, UnitStatus, pids_text, setting};
 use crate::domain::words;
+
+mod place;
 
 /// All questions together take no longer.
 const WHOLE: Duration = Duration::from_secs(3);
@@ -40,16 +43,43 @@ impl Server {
             Some(place) => log_tail(place, &mut notebook).await,
             None => None,
         };
+        let mut also = place::PlaceFacts::default();
+        if let (Some(place), Some(unit)) = (&self.place, &unit) {
+            also = place::look(place, unit, finding, &mut notebook).await;
+        }
+        let mut slow_commands = None;
+        for (action, said) in &known.refusals {
+            notebook.note(source::EARLIER, &format!("{action} failed: {said}"));
+        }
+        let disk = match &self.place {
+            Some(place) if cannot_write(&known.samples) => {
+                disk_of(place, &known.baseline, &mut notebook).await
+            }
+            Some(_) | None => None,
+        };
         let (mut redis, mut postgres) = (None, None);
         match unit.as_ref().map(|unit| unit.status) {
             None | Some(UnitStatus::Running) => match &self.link {
-                Link::Redis(link) => redis = link.facts(&known.baseline, &mut notebook).await,
-                Link::Postgres(link) => postgres = link.facts(&known.baseline, &mut notebook).await,
+                Link::Redis(link) => {
+                    if finding == FindingKind::Slow {
+                        slow_commands = link.slow_commands(&mut notebook).await;
+                    }
+                    redis = link.facts(&known.baseline, &mut notebook).await;
+                }
+                Link::Postgres(link) => {
+                    postgres = link.facts(finding, &known.baseline, &mut notebook).await;
+                }
             },
             Some(status) => {
                 let why = format!("not asked: what it runs in is {}", status_word(status));
                 notebook.note("server", &why);
             }
+        }
+        if let (Some(place), Some(pg), Link::Postgres(link)) =
+            (&self.place, &mut postgres, &self.link)
+            && may_lack_room(finding, &known.samples)
+        {
+            pg.volumes = link.volumes(place, &mut notebook).await;
         }
         Facts {
             finding,
@@ -58,10 +88,22 @@ impl Server {
             baseline: known.baseline.clone(),
             unit,
             log,
+            place: also,
+            slow_commands,
+            refusals: known.refusals.iter().map(refusal).collect(),
+            disk,
             redis,
             postgres,
             evidence: notebook.into_evidence(),
         }
+    }
+
+    /// The limits of what it runs in, as settings; empty where there are none.
+    pub async fn unit_settings(&self) -> BTreeMap<String, String> {
+        let Some(place) = &self.place else { return BTreeMap::new() };
+        let seen = tokio::time::timeout(INSPECT, place.runtime.inspect(&place.unit)).await;
+        let limits = seen.ok().and_then(Result::ok).and_then(|state| state.limits);
+        limits.into_iter().flat_map(UnitLimits::settings).collect()
     }
 
     /// Names this life of this server: another process is another identity.
@@ -81,14 +123,23 @@ impl Server {
     }
 }
 
+/// Whether a PostgreSQL says, or shows, that a volume is full.
+fn may_lack_room(finding: FindingKind, samples: &[Sample]) -> bool {
+    let newest = samples.iter().rev().take(6);
+    finding == FindingKind::VolumeFull
+        || newest.filter_map(Sample::first_bad).any(|answer| answer.code() == Some("53100"))
+}
+
 /// The settings that causes turn on; the rest is only counted.
 fn settings(known: &BTreeMap<String, String>) -> String {
-    const TELLING: [&str; 5] = [
+    const TELLING: [&str; 7] = [
         "maxmemory",
         "maxmemory-policy",
         "maxclients",
         "max_connections",
         "default_transaction_read_only",
+        setting::CPU,
+        setting::PIDS,
     ];
     let telling = TELLING.iter().filter_map(|name| Some(format!("{name}={}", known.get(*name)?)));
     let said: Vec<String> = telling.collect();
@@ -106,6 +157,27 @@ async fn inspect(place: &Place, notebook: &mut Notebook<'_>) -> Option<UnitState
             .map_err(|error| dial::failed("RUNTIME", chain(&error)))
     };
     notebook.ask(&question, INSPECT, look, unit_words).await
+}
+
+fn refusal((action, said): &(ActionId, String)) -> Refusal {
+    Refusal { action: action.to_string(), said: said.clone() }
+}
+
+/// Whether a Redis says that it cannot write to its disk.
+fn cannot_write(samples: &[Sample]) -> bool {
+    let newest = samples.iter().rev().take(6);
+    newest.filter_map(Sample::first_bad).any(|answer| answer.code() == Some("MISCONF"))
+}
+
+/// The file system below the data directory, as the healthy server named that.
+async fn disk_of(
+    place: &Place,
+    baseline: &BTreeMap<String, String>,
+    notebook: &mut Notebook<'_>,
+) -> Option<Disk> {
+    let dir = baseline.get("dir")?;
+    let question = format!("{} -P -k {dir}", source::DISK);
+    notebook.ask(&question, INSPECT, disk::look(place, dir), disk::words).await
 }
 
 /// The server's own last words.
@@ -142,6 +214,16 @@ fn unit_words(unit: &UnitState) -> String {
         exit.map(|code| format!("exit code {code}")),
         unit.started_at.map(|at| format!("started {}", at.format("%Y-%m-%d %H:%M:%S UTC"))),
         unit.memory_limit.map(|bytes| format!("memory limit {}", words::bytes(bytes))),
+        unit.limits.map(|limits| limits.cpu.words()),
+        unit.limits.map(|limits| format!("process limit {}", pids_text(limits.pids))),
+        unit.networks.as_ref().map(|networks| {
+            let names: Vec<&str> = networks.iter().map(|on| on.network.as_str()).collect();
+            if names.is_empty() {
+                "on no network".into()
+            } else {
+                format!("on {}", names.join(", "))
+            }
+        }),
     ];
     words.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }

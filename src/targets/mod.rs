@@ -9,10 +9,12 @@ use tokio::time::Instant;
 
 use crate::domain::sample::Answer;
 use crate::domain::target::{Periods, Target};
+use crate::domain::unit::setting;
 use crate::ports::probe::{Probe, ProbeError};
 use crate::ports::runtime::{Runtime, Unit};
 
 mod dial;
+pub mod disk;
 mod draft;
 mod facts;
 mod kept;
@@ -55,7 +57,7 @@ impl Server {
             Link::Redis(link) => Arc::new(redis::RedisProbe::new(link.clone())),
             Link::Postgres(link) => {
                 let age = Duration::try_from_secs_f64(self.target.thresholds.idle_leak_age_s);
-                let probe = postgres::PostgresProbe::new(link.clone());
+                let probe = postgres::PostgresProbe::new(link.clone()).inside(self.place.clone());
                 Arc::new(match age {
                     Ok(age) => probe.with_leak_age(age),
                     Err(_) => probe,
@@ -151,6 +153,8 @@ fn changes(baseline: &BTreeMap<String, String>, now: &BTreeMap<String, String>) 
         .map(|(name, value)| format!("{name} is `{value}`, was `{}`", was(name)));
     let gone = baseline
         .iter()
+        // Limits of what the server runs in are no settings of the server.
+        .filter(|(name, _)| !name.starts_with(setting::PREFIX))
         .filter(|(name, _)| !now.contains_key(*name))
         .map(|(name, value)| format!("{name} is not set, was `{value}`"));
     let all: Vec<_> = changed.chain(gone).collect();

@@ -9,13 +9,17 @@ use simctl::domain::execution::{Check, Output, Phase, PhaseLine};
 use simctl::domain::proposal::{Args, Preview};
 use simctl::targets::Server;
 
+mod access;
 mod by_hand;
+mod causes;
 mod clients;
 mod harness;
 mod kept;
 mod keys;
 mod orders;
+mod pg_settings;
 mod places;
+mod refusals;
 mod sessions;
 mod settings;
 
@@ -91,4 +95,15 @@ async fn an_action_for_the_other_kind_of_server_is_refused() {
     let server = redis.server(harness::Way::Inside);
     let refused = refusal(action("kill_idle_connections"), &server, json!({"roles": ["app"]}));
     assert!(refused.await.contains("is no PostgreSQL"));
+}
+
+/// Waits for a condition, with a bound.
+async fn until(what: &str, holds: impl AsyncFn() -> bool) {
+    for _ in 0..400 {
+        if holds().await {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+    }
+    panic!("not within 10 s: {what}");
 }

@@ -21,6 +21,8 @@ mod detached;
 mod guards;
 mod local;
 mod memory;
+mod postgres;
+mod refusals;
 
 use bench::Bench;
 use local::Local;
@@ -304,6 +306,86 @@ async fn exhaust_refuses_the_application_and_does_not_take_a_freed_slot_again() 
     assert_eq!(postgres(port, "app").await.unwrap(), []);
 }
 
+#[tokio::test]
+async fn what_fills_the_slots_is_what_the_fault_says_and_goes_with_it() {
+    let broken = Broken::over(Bench::postgres());
+    let port = broken.bench.port;
+    for (fault, doing) in [
+        ("idle-in-transaction", "state = 'idle in transaction' and backend_xid is not null"),
+        ("lock-pile", "wait_event = 'relation'"),
+        ("slow-pile", "state = 'active' and wait_event = 'PgSleep'"),
+    ] {
+        let spec = broken.spec(fault, &[]).await;
+        let reports = broken
+            .live(&spec, async || {
+                let refused = postgres(port, "app").await.unwrap_err();
+                assert_eq!(refused.code().unwrap().code(), "53300", "{fault}");
+                let sql = format!(
+                    "select count(*) from pg_stat_activity where usename = 'app' and {doing}"
+                );
+                let count: i64 = asked(port, &sql).await.parse().unwrap();
+                assert!(count >= 16, "{fault}: {count}");
+                let ours = "select count(*) from pg_stat_activity where usename = 'app' \
+                            and application_name like '%simctl%'";
+                assert_eq!(asked(port, ours).await, "0", "{fault}");
+            })
+            .await;
+        assert_undone(&reports);
+        assert_eq!(
+            asked(port, "select count(*) from pg_stat_activity where usename = 'app'").await,
+            "0"
+        );
+        assert_eq!(
+            asked(
+                port,
+                "select count(*) from pg_class where relnamespace = 'public'::regnamespace"
+            )
+            .await,
+            "0"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_limit_refuses_the_application_while_slots_are_free_and_is_put_back() {
+    let broken = Broken::over(Bench::postgres());
+    let port = broken.bench.port;
+    for database in [0, 1] {
+        let spec = broken.spec("role-limit", &[("database", database)]).await;
+        let reports = broken
+            .live(&spec, async || {
+                let refused = postgres(port, "app").await.unwrap_err();
+                assert!(
+                    refused
+                        .as_db_error()
+                        .unwrap()
+                        .message()
+                        .starts_with("too many connections for")
+                );
+            })
+            .await;
+        assert_undone(&reports);
+        postgres(port, "app").await.unwrap();
+    }
+}
+
+/// The one value that a superuser is answered in the application's database.
+async fn asked(port: u16, sql: &str) -> String {
+    let text = format!("host=127.0.0.1 port={port} user=postgres dbname=app");
+    let config: tokio_postgres::Config = text.parse().expect("settings");
+    let (client, connection) =
+        config.connect(tokio_postgres::NoTls).await.expect("a superuser gets in");
+    let answer = async {
+        let rows = client.simple_query(sql).await.expect("a proper question");
+        drop(client);
+        rows.iter().find_map(|row| match row {
+            tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+            _ => None,
+        })
+    };
+    tokio::join!(answer, connection).0.expect("a value")
+}
+
 async fn end_one_of(broken: &Broken, name: &str) {
     let text = format!("host=127.0.0.1 port={} user=postgres dbname=app", broken.bench.port);
     let config: tokio_postgres::Config = text.parse().expect("settings");
@@ -420,6 +502,11 @@ async fn reverting_twice_changes_nothing_the_second_time() {
         (&redis, "flushall"),
         (&postgres, "idle-leak"),
         (&postgres, "exhaust"),
+        (&postgres, "idle-in-transaction"),
+        (&postgres, "lock-pile"),
+        (&postgres, "slow-pile"),
+        (&postgres, "role-limit"),
+        (&postgres, "xmin-held"),
     ] {
         let (fault, server) = (named(name).unwrap(), &broken.server);
         let params = complete_params(fault, &BTreeMap::new()).unwrap();

@@ -1,9 +1,11 @@
 //! The probes and the facts, against real servers: every answer is produced for real.
 
+mod by_hand;
 mod detection;
 mod facts;
 mod postgres;
 mod redis;
+mod refusals;
 mod rights;
 mod servers;
 

@@ -14,7 +14,9 @@ use crate::ports::runtime::Operation;
 use crate::targets::Place;
 use crate::targets::postgres::{Login, PostgresLink, Session};
 
-/// Variables of a statement: `:'name'` in the text, the value bound, never spliced.
+pub(in crate::actions) mod composed;
+
+/// Variables of a statement: `:'name'` in the text is a value, `:"name"` an identifier, quoted by psql or by us.
 pub(in crate::actions) type Vars = Vec<(&'static str, String)>;
 
 /// What psql's own exit code is when a script stopped at an error.
@@ -26,6 +28,7 @@ const SESSION: &str = "SET statement_timeout = 0;
 SET lock_timeout = '2s';
 SET idle_in_transaction_session_timeout = 0;
 SET default_transaction_read_only = off;
+SET synchronous_commit = local;
 SET search_path = pg_catalog;
 SELECT current_setting('server_version_num')::int >= 140000 AS times_out_when_idle \\gset
 \\if :times_out_when_idle
@@ -33,8 +36,12 @@ SET idle_session_timeout = 0;
 \\endif
 ";
 
-fn argv(place: &Place, vars: &Vars) -> Vec<String> {
+fn argv(place: &Place, database: Option<&String>, vars: &Vars) -> Vec<String> {
     let mut argv = place.unit.client.clone();
+    if let Some(database) = database {
+        // The last one counts.
+        argv.extend(["-d".to_owned(), database.clone()]);
+    }
     argv.extend(["-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"].map(String::from));
     for (name, value) in vars {
         argv.extend(["-v".to_owned(), format!("{name}={value}")]);
@@ -47,20 +54,32 @@ fn script(action: &str, sql: &str) -> String {
     format!("{SESSION}SET application_name = 'simctl/{action}';\n{};\n", sql.trim())
 }
 
-pub(super) fn spell_exec(place: &Place, action: &str, sql: &str, vars: &Vars) -> String {
-    let argv = argv(place, vars);
+pub(super) fn spell_exec(
+    place: &Place,
+    database: Option<&String>,
+    action: &str,
+    sql: &str,
+    vars: &Vars,
+) -> String {
+    let argv = argv(place, database, vars);
     let spelled = place.runtime.spell(&place.unit, Operation::Exec(&argv));
     format!("{spelled} <<'END'\n{}END", script(action, sql))
 }
 
-pub(super) fn spell_direct(link: &PostgresLink, sql: &str, vars: &Vars) -> String {
+pub(super) fn spell_direct(
+    link: &PostgresLink,
+    database: Option<&String>,
+    sql: &str,
+    vars: &Vars,
+) -> String {
     let user = link.fixer.as_ref().map_or("(no fixer)", |login| login.user.as_str());
     let values: Vec<_> =
         vars.iter().map(|(name, value)| format!("-- {name} = {value}\n")).collect();
     format!(
-        "postgresql://{user}@{}:{} <<'END'\n{}{};\nEND",
+        "postgresql://{user}@{}:{}{} <<'END'\n{}{};\nEND",
         link.host,
         link.port,
+        database.map(|name| format!("/{name}")).unwrap_or_default(),
         values.concat(),
         sql.trim()
     )
@@ -68,29 +87,40 @@ pub(super) fn spell_direct(link: &PostgresLink, sql: &str, vars: &Vars) -> Strin
 
 pub(in crate::actions) async fn exec(
     place: &Place,
+    database: Option<&String>,
     action: &str,
-    sql: &str,
-    vars: &Vars,
+    (sql, vars): (&str, &Vars),
     deadline: Duration,
 ) -> Result<Output, ActionError> {
     let script = script(action, sql);
-    run_inside(place, &argv(place, vars), Some(script.as_bytes()), deadline).await
+    run_inside(place, &argv(place, database, vars), Some(script.as_bytes()), deadline).await
 }
 
 pub(super) async fn direct(
     link: &PostgresLink,
+    database: Option<&String>,
     action: &'static str,
-    sql: &str,
-    vars: &Vars,
+    (sql, vars): (&str, &Vars),
     deadline: Duration,
 ) -> Result<Output, ActionError> {
-    let login = link.fixer.as_ref().ok_or_else(|| {
+    let login = in_database(fixer(link)?, database);
+    ask(link, &login, action, Session::Fixer, (sql, vars), deadline).await
+}
+
+/// The login, for another database where one is named.
+pub(in crate::actions) fn in_database(login: &Login, database: Option<&String>) -> Login {
+    let database = database.unwrap_or(&login.database).clone();
+    Login { database, ..login.clone() }
+}
+
+/// Who may act.
+pub(in crate::actions) fn fixer(link: &PostgresLink) -> Result<&Login, ActionError> {
+    link.fixer.as_ref().ok_or_else(|| {
         ActionError::Precondition(format!(
             "no login that may act on {} is configured; give the target a `fixer`",
             link.name
         ))
-    })?;
-    ask(link, login, action, Session::Fixer, (sql, vars), deadline).await
+    })
 }
 
 /// Runs one statement over a connection of its own.
@@ -133,31 +163,48 @@ pub(in crate::actions) async fn ask(
     Ok(output)
 }
 
-/// The statement with `:'name'` turned into `$n::text`, and the values in that order.
+/// The statement with `:'name'` turned into `$n::text` and `:"name"` into a quoted identifier, and the values in
+/// that order.
 fn numbered<'v>(sql: &str, vars: &'v Vars) -> Result<(String, Vec<&'v str>), anyhow::Error> {
     let mut text = String::with_capacity(sql.len());
     let mut used: Vec<&str> = Vec::new();
     let mut values = Vec::new();
     let mut rest = sql;
-    while let Some(at) = rest.find(":'") {
+    while let Some((at, quote)) = next_variable(rest) {
         let after = &rest[at + 2..];
-        let end = after.find('\'').ok_or_else(|| anyhow!("an unfinished variable in the SQL"))?;
+        let end = after.find(quote).ok_or_else(|| anyhow!("an unfinished variable in the SQL"))?;
         let name = &after[..end];
         let (_, value) = vars
             .iter()
             .find(|(known, _)| *known == name)
             .ok_or_else(|| anyhow!("the SQL names a variable `{name}` that has no value"))?;
-        let place = used.iter().position(|known| *known == name).unwrap_or_else(|| {
-            used.push(name);
-            values.push(value.as_str());
-            used.len() - 1
-        });
         text.push_str(&rest[..at]);
-        let _ = write!(text, "${}::text", place + 1);
+        if quote == '"' {
+            text.push_str(&quoted(value));
+        } else {
+            let place = used.iter().position(|known| *known == name).unwrap_or_else(|| {
+                used.push(name);
+                values.push(value.as_str());
+                used.len() - 1
+            });
+            let _ = write!(text, "${}::text", place + 1);
+        }
         rest = &after[end + 1..];
     }
     text.push_str(rest);
     Ok((text, values))
+}
+
+/// Where the next variable begins, and which quote it is written in.
+fn next_variable(sql: &str) -> Option<(usize, char)> {
+    let value = sql.find(":'").map(|at| (at, '\''));
+    let identifier = sql.find(":\"").map(|at| (at, '"'));
+    [value, identifier].into_iter().flatten().min()
+}
+
+/// As PostgreSQL reads a name: any text is one, when its quotes are doubled.
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 #[cfg(test)]
@@ -175,6 +222,15 @@ mod tests {
             "select $1::text::interval, $2::text, $1::text from t where c::text = 'z'"
         );
         assert_eq!(values, ["x'y", "1"]);
+    }
+
+    #[test]
+    fn identifiers_are_quoted_and_never_end_their_quotes() {
+        let vars = vec![("t", "a\"; drop table b; --".to_owned()), ("v", "1".to_owned())];
+        let (text, values) = numbered("vacuum :\"t\" where x = :'v'", &vars).unwrap();
+        assert_eq!(text, "vacuum \"a\"\"; drop table b; --\" where x = $1::text");
+        assert_eq!(values, ["1"]);
+        assert!(numbered("vacuum :\"t", &vars).is_err());
     }
 
     #[test]

@@ -3,12 +3,18 @@
 use chrono::SecondsFormat;
 use serde_json::{Value, json};
 
-use crate::diagnose::facts::Facts;
-use crate::diagnose::{postgres_connections, redis_clients, redis_memory};
+use crate::diagnose::facts::{Facts, PgSession};
+use crate::diagnose::{
+    postgres_connections, postgres_rows, redis_clients, redis_memory, redis_refusals,
+};
 use crate::domain::proposal::Args;
 
 /// A client whose buffers hold less by then is not cut.
 const SPARED_BUFFERS: u64 = 131_072;
+
+pub(super) mod postgres_access;
+pub(super) mod postgres_settings;
+pub(super) mod postgres_volumes;
 
 /// An action without arguments.
 #[expect(clippy::unnecessary_wraps, reason = "the table wants one signature")]
@@ -84,19 +90,178 @@ pub(super) fn healthy_maxmemory(facts: &Facts) -> Result<Args, String> {
     Ok(args([("name", json!("maxmemory")), ("value", json!(was.to_string()))]))
 }
 
+/// A setting of the healthy server.
+fn healthy(facts: &Facts, name: &str) -> Result<Args, String> {
+    let was = redis_refusals::healthy_setting(facts, name)
+        .ok_or_else(|| format!("what {name} was on the healthy server is not known"))?;
+    Ok(args([("name", json!(name)), ("value", json!(was))]))
+}
+
+/// That there was no password.
+pub(super) fn healthy_password(facts: &Facts) -> Result<Args, String> {
+    healthy(facts, "requirepass")
+}
+
+pub(super) fn healthy_bind(facts: &Facts) -> Result<Args, String> {
+    healthy(facts, "bind")
+}
+
+pub(super) fn healthy_min_replicas(facts: &Facts) -> Result<Args, String> {
+    healthy(facts, "min-replicas-to-write")
+}
+
+/// The rule of the user clients log in as, from the healthy server.
+pub(super) fn healthy_rule(facts: &Facts) -> Result<Args, String> {
+    let (user, rule) = redis_refusals::healthy_rule(facts)
+        .ok_or("the user's rule on the healthy server is not known")?;
+    Ok(args([("user", json!(user)), ("rule", json!(rule))]))
+}
+
+/// The master that is not there.
+pub(super) fn dead_master(facts: &Facts) -> Result<Args, String> {
+    let master = redis_refusals::dead_master(facts)
+        .ok_or("it is not sure that its master is gone and that it had none")?;
+    Ok(args([("master", json!(master))]))
+}
+
+/// A file of simctl's own on the full disk.
+pub(super) fn spare_file(facts: &Facts) -> Result<Args, String> {
+    let file = redis_refusals::spare_file(facts)
+        .ok_or("the disk is not full, or nothing on it is simctl's own")?;
+    Ok(args([("file", json!(file.path)), ("bytes", json!(file.bytes))]))
+}
+
+/// No arguments, once there is room on the disk.
+pub(super) fn with_room(facts: &Facts) -> Result<Args, String> {
+    match redis_refusals::has_room(facts) {
+        Some(true) => Ok(Args::new()),
+        Some(false) => Err("the disk is full, so another attempt would fail too".into()),
+        None => Err("how full the disk is is not known".into()),
+    }
+}
+
 /// The leaking program's idle sessions, each by pid and start, so that no later session is hit.
 pub(super) fn leaking_sessions(facts: &Facts) -> Result<Args, String> {
-    let sessions: Vec<Value> = postgres_connections::leaking_sessions(facts)
-        .into_iter()
-        .filter_map(|session| {
-            let start = session.backend_start?.to_rfc3339_opts(SecondsFormat::Micros, true);
-            Some(json!({"pid": session.pid, "backend_start": start}))
-        })
-        .collect();
+    let sessions = named(&postgres_connections::leaking_sessions(facts));
     if sessions.is_empty() {
         return Err("none of the idle sessions may be ended".into());
     }
     Ok(args([("sessions", Value::Array(sessions))]))
+}
+
+/// The network the container was made for.
+pub(super) fn home_network(facts: &Facts) -> Result<Args, String> {
+    let unit = facts.unit.as_ref();
+    let home = unit.and_then(|unit| unit.home_network.as_ref());
+    let home = home.ok_or("the network it was made for is not known")?;
+    Ok(args([("network", json!(home))]))
+}
+
+/// The CPU limit of the healthy server.
+pub(super) fn healthy_cpu(facts: &Facts) -> Result<Args, String> {
+    let was = crate::diagnose::cpu_to_restore(facts)
+        .ok_or("the CPU limit of the healthy server is not known, or is no higher")?;
+    Ok(args([("limit", json!(was.to_string()))]))
+}
+
+/// The sessions that left their transactions open.
+pub(super) fn open_transactions(facts: &Facts) -> Result<Args, String> {
+    let sessions = named(&postgres_connections::open_transactions(facts));
+    if sessions.is_empty() {
+        return Err("none of the sessions with an open transaction may be ended".into());
+    }
+    Ok(args([("sessions", Value::Array(sessions))]))
+}
+
+/// The idle sessions whose snapshots keep dead rows.
+pub(super) fn row_holders(facts: &Facts) -> Result<Args, String> {
+    Ok(args([("sessions", Value::Array(named(&postgres_rows::idle_holders(facts)?)))]))
+}
+
+/// The table with the most dead rows, once the sessions that keep them are ended.
+pub(super) fn table_after_holders(facts: &Facts) -> Result<Args, String> {
+    let table = postgres_rows::worst_table(facts).ok_or("no table is known to have dead rows")?;
+    Ok(args([
+        ("schema", json!(table.schema)),
+        ("table", json!(table.name)),
+        ("after", Value::Array(named(&postgres_rows::idle_holders(facts)?))),
+    ]))
+}
+
+/// The session at the head of the queue, when it stopped inside its transaction.
+pub(super) fn idle_blocker(facts: &Facts) -> Result<Args, String> {
+    let root = postgres_connections::blocker(facts)?;
+    if !root.state.starts_with("idle") {
+        return Err(format!("pid {} is at work; its query can be cancelled first", root.pid));
+    }
+    any_blocker(facts)
+}
+
+/// The session at the head of the queue.
+pub(super) fn any_blocker(facts: &Facts) -> Result<Args, String> {
+    let root = postgres_connections::blocker(facts)?;
+    let session = named(&[root]).pop().ok_or("it has no start to tell it by")?;
+    Ok(args([("session", session)]))
+}
+
+/// The query at the head of the queue.
+pub(super) fn blocking_query(facts: &Facts) -> Result<Args, String> {
+    let root = postgres_connections::blocker(facts)?;
+    if root.state != "active" {
+        return Err(format!("pid {} runs no query ({})", root.pid, root.state));
+    }
+    queries(&[root])
+}
+
+/// The slow queries.
+pub(super) fn slow_queries(facts: &Facts) -> Result<Args, String> {
+    queries(&postgres_connections::slow_queries(facts))
+}
+
+/// Their sessions, which are idle once the queries are cancelled.
+pub(super) fn slow_sessions(facts: &Facts) -> Result<Args, String> {
+    let sessions = named(&postgres_connections::slow_queries(facts));
+    Ok(args([("sessions", Value::Array(sessions)), ("cancelled", json!(true))]))
+}
+
+/// The role or database at its limit, and the limit of the healthy server.
+pub(super) fn healthy_limit(facts: &Facts) -> Result<Args, String> {
+    let limited = postgres_connections::limited(facts).ok_or("no limit is known to be used up")?;
+    if facts.baseline.is_empty() {
+        return Err("the limits of the healthy server are not known".into());
+    }
+    let word = limited.of.word();
+    let before = facts.baseline.get(&format!("{word}.{}.connection_limit", limited.name));
+    let before: i32 = before.map_or(Ok(-1), |text| text.trim().parse()).unwrap_or(-1);
+    if before == limited.limit {
+        return Err(format!("the {word} had the same limit when the server was healthy"));
+    }
+    Ok(args([(word, json!(limited.name)), ("limit", json!(before))]))
+}
+
+fn queries(sessions: &[&PgSession]) -> Result<Args, String> {
+    let micros =
+        |at: chrono::DateTime<chrono::Utc>| at.to_rfc3339_opts(SecondsFormat::Micros, true);
+    let queries: Vec<Value> = sessions
+        .iter()
+        .filter_map(|session| {
+            let (start, query) = (micros(session.backend_start?), micros(session.query_start?));
+            Some(json!({"pid": session.pid, "backend_start": start, "query_start": query}))
+        })
+        .collect();
+    if queries.is_empty() {
+        return Err("none of the queries may be cancelled".into());
+    }
+    Ok(args([("queries", Value::Array(queries))]))
+}
+
+/// Sessions by what names each for good.
+fn named(sessions: &[&PgSession]) -> Vec<Value> {
+    let named = sessions.iter().filter_map(|session| {
+        let start = session.backend_start?.to_rfc3339_opts(SecondsFormat::Micros, true);
+        Some(json!({"pid": session.pid, "backend_start": start}))
+    });
+    named.collect()
 }
 
 fn args<const N: usize>(named: [(&str, Value); N]) -> Args {

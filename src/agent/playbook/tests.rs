@@ -47,10 +47,10 @@ fn ended(code: i64) -> Facts {
 #[test]
 fn every_cause_has_one_row_and_every_row_a_cause() {
     let causes: BTreeSet<&str> = diagnose::ALL.iter().map(|judge| judge.cause).collect();
-    let rows: BTreeSet<&str> = ROWS.iter().map(|row| row.cause).collect();
-    assert_eq!(causes, rows);
-    assert_eq!(ROWS.len(), rows.len());
-    assert!(ROWS.iter().all(|row| !row.advice.is_empty()));
+    let in_rows: BTreeSet<&str> = rows().map(|row| row.cause).collect();
+    assert_eq!(causes, in_rows);
+    assert_eq!(rows().count(), causes.len());
+    assert!(rows().all(|row| !row.advice.is_empty()));
 }
 
 #[test]
@@ -124,12 +124,84 @@ fn the_row_follows_from_the_cause_what_was_tried_and_what_is_barred() {
 #[test]
 fn what_has_no_remedy_gets_advice_and_nothing_runs() {
     let load = postgres(FindingKind::ClientsRefused, sessions(1, 15, "active", 0.1));
-    let slow = postgres(FindingKind::ClientsRefused, sessions(1, 15, "active", 30.0));
-    for facts in [load, slow, fed_queue()] {
+    for facts in [load, fed_queue()] {
         let remedies = ask(&facts, &[], &[]);
         assert!(remedies.candidates.is_empty() && remedies.passed_over.is_empty());
         assert_eq!(remedies.advice.len(), 1);
     }
+}
+
+fn at(states: &[(&str, i32)]) -> Facts {
+    let mut all = Vec::new();
+    for (state, count) in states {
+        all.extend(sessions(1 + all.len() as i32, *count, state, 30.0));
+    }
+    for session in &mut all {
+        session.query_start = session.backend_start;
+        session.xact_age_s = (session.state == "idle in transaction").then_some(30.0);
+    }
+    postgres(FindingKind::ClientsRefused, all)
+}
+
+/// 13 sessions wait behind the first.
+fn queue(root: &str) -> Facts {
+    let mut facts = at(&[(root, 1), ("active", 13)]);
+    for session in &mut facts.postgres.as_mut().unwrap().sessions[1..] {
+        (session.wait_type, session.blocked_by) = (Some("Lock".into()), vec![1]);
+    }
+    facts
+}
+
+fn limited(now: i32, before: Option<&str>) -> Facts {
+    let mut facts = at(&[("idle", 2)]);
+    facts.baseline.insert("max_connections".into(), "20".into());
+    if let Some(before) = before {
+        facts.baseline.insert("role.app.connection_limit".into(), before.into());
+    }
+    facts.postgres.as_mut().unwrap().role_limits = vec![("app".into(), now)];
+    facts
+}
+
+#[test]
+fn what_fills_the_slots_decides_what_is_ended_and_a_restart_is_never_it() {
+    let mut unknown = limited(2, None);
+    unknown.baseline.clear();
+    let stories: Vec<(&str, Facts, Vec<Tried>, &[&str])> = vec![
+        ("idle", at(&[("idle", 15)]), vec![], &["kill_idle_connections"]),
+        ("open", at(&[("idle in transaction", 15)]), vec![], &["kill_idle_transactions"]),
+        ("slow", at(&[("active", 15)]), vec![], &["cancel_query and kill_idle_connections"]),
+        (
+            "a queue behind one that stopped",
+            queue("idle in transaction"),
+            vec![],
+            &["kill_blocker"],
+        ),
+        ("a queue behind one at work", queue("active"), vec![], &["cancel_query"]),
+        (
+            "cancelling did not free the lock",
+            queue("active"),
+            vec![tried("lock-pile", &["cancel_query"])],
+            &["kill_blocker"],
+        ),
+        ("a lowered limit", limited(2, None), vec![], &["reset_connection_limit"]),
+        ("a limit that was lower", limited(2, Some("5")), vec![], &["reset_connection_limit"]),
+        ("a limit as it always was", limited(2, Some("2")), vec![], &[]),
+        ("a limit, and no baseline", unknown, vec![], &[]),
+    ];
+    for (story, facts, tried, expected) in stories {
+        assert_eq!(order(&ask(&facts, &tried, &[])), expected, "{story}");
+    }
+    let first = |facts: &Facts| ask(facts, &[], &[]).candidates.remove(0).steps;
+    assert_eq!(
+        first(&limited(2, Some("5"))),
+        [(
+            ActionId::of("reset_connection_limit"),
+            Args::from([("role".into(), json!("app")), ("limit".into(), json!(5))])
+        )]
+    );
+    let slow = first(&at(&[("active", 15)]));
+    assert_eq!(slow[1].1["cancelled"], true);
+    assert_eq!(slow[0].1["queries"].as_array().map(Vec::len), Some(15));
 }
 
 #[test]
@@ -166,7 +238,7 @@ fn the_tempting_wrong_fix_never_comes_before_a_lesser_one() {
             }
         }
     }
-    for row in ROWS {
+    for row in rows() {
         let gated = |remedy: &Remedy| remedy.only_after.is_some();
         let wrong = |remedy: &Remedy| remedy.uses.iter().any(|used| WRONG.contains(&used.action));
         assert!(row.remedies.iter().all(|remedy| !wrong(remedy) || gated(remedy)), "{}", row.cause);
@@ -225,8 +297,7 @@ fn what_cannot_be_named_is_passed_over_with_its_reason() {
 
 #[test]
 fn every_action_the_playbook_names_is_one_that_can_be_found() {
-    let named = ROWS
-        .iter()
+    let named = rows()
         .flat_map(|row| row.remedies)
         .flat_map(|remedy| remedy.uses.iter().map(|used| used.action).chain(remedy.only_after));
     for action in named {

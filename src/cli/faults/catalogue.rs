@@ -1,11 +1,11 @@
 //! The catalogue as a page: every fault with its symptom, its cause and what tells it apart, its end and its undo.
 //!
-//! All of it comes from the descriptors of faults, judges, playbook and actions.
+//! All of it comes from the descriptors of faults, judges, playbook and actions; `src/faults/README.md` is this page.
 
 use std::fmt::Write as _;
 
 use crate::actions;
-use crate::agent::playbook::{ROWS, Row, Wrong};
+use crate::agent::playbook::{Row, Wrong, rows};
 use crate::diagnose;
 use crate::domain::ids::CauseId;
 use crate::faults::{ALL, Class, Descriptor, Fault, Tier, complete_params};
@@ -63,7 +63,7 @@ pub(super) fn wrong(d: &Descriptor) -> &'static [Wrong] {
 }
 
 fn row(d: &Descriptor) -> Option<&'static Row> {
-    ROWS.iter().find(|row| row.cause == d.cause)
+    rows().find(|row| row.cause == d.cause)
 }
 
 fn section(text: &mut String, fault: &dyn Fault) {
@@ -128,6 +128,18 @@ fn class(class: Class) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// `simctl faults --markdown > src/faults/README.md` mends it.
+    #[test]
+    fn the_page_in_the_tree_is_current() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/faults/README.md");
+        let kept = std::fs::read_to_string(path).expect("the catalogue page is in the tree");
+        let now = page();
+        for (number, (kept, now)) in kept.lines().zip(now.lines()).enumerate() {
+            assert_eq!(kept, now, "src/faults/README.md, line {}", number + 1);
+        }
+        assert_eq!(kept.trim_end(), now.trim_end(), "src/faults/README.md is not whole");
+    }
 
     #[test]
     fn every_fault_leads_to_a_known_cause_and_known_actions() {

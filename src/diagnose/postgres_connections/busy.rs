@@ -1,7 +1,7 @@
 //! Sessions that work: slow queries that pile up, or simply more load than there are slots.
 
 use crate::diagnose::Judge;
-use crate::diagnose::facts::Facts;
+use crate::diagnose::facts::{Facts, PgSession};
 use crate::diagnose::verdict::{Verdict, source};
 use crate::diagnose::words::{counted, seconds};
 use crate::domain::diagnosis::JudgedCause;
@@ -56,6 +56,21 @@ fn judge_slow(facts: &Facts) -> Option<JudgedCause> {
         None
     };
     Some(Verdict::on(facts, SLOW_PILE.cause, SOURCES).confirmed_unless(because, missing))
+}
+
+/// The queries that may be cancelled, the oldest first. Not those of a superuser, nor those that cannot be told from a
+/// later one.
+pub(crate) fn slow_queries(facts: &Facts) -> Vec<&PgSession> {
+    let Some(sessions) = Sessions::of(facts) else { return Vec::new() };
+    let may_cancel = |session: &&PgSession| {
+        is_slow(session)
+            && !session.is_superuser
+            && session.backend_start.is_some()
+            && session.query_start.is_some()
+    };
+    let mut slow: Vec<&PgSession> = sessions.all().iter().filter(may_cancel).collect();
+    slow.sort_by_key(|session| session.query_start);
+    slow
 }
 
 fn judge_load(facts: &Facts) -> Option<JudgedCause> {

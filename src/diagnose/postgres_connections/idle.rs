@@ -89,7 +89,7 @@ fn judge_idle_in_transaction(facts: &Facts) -> Option<JudgedCause> {
     Some(Verdict::on(facts, IDLE_IN_TRANSACTION.cause, SOURCES).confirmed_unless(because, missing))
 }
 
-fn largest<'a>(
+pub(super) fn largest<'a>(
     sessions: &Sessions<'a>,
     is: impl Fn(&PgSession) -> bool,
 ) -> Option<(Group<'a>, Vec<&'a PgSession>)> {
@@ -126,13 +126,19 @@ pub(crate) fn leaking_sessions(facts: &Facts) -> Vec<&PgSession> {
     still
 }
 
-/// Whether sessions of the program that may be leaking are too young to judge: another look in a second or two
-/// tells whether they move.
-pub(crate) fn worth_another_look(facts: &Facts) -> bool {
-    let Some(sessions) = Sessions::of(facts) else { return false };
-    let Some((_, idle)) = largest(&sessions, is_idle) else { return false };
-    sessions.explain_it()
-        && idle.len() > 1
-        && sessions.is_most(idle.len())
-        && idle.iter().any(|session| !is_still(session))
+/// The sessions that may be ended to cure transactions left open, the oldest first. Not those of a superuser, nor
+/// those that cannot be told from a later session with the same pid, nor those that did something a moment ago.
+pub(crate) fn open_transactions(facts: &Facts) -> Vec<&PgSession> {
+    let Some(sessions) = Sessions::of(facts) else { return Vec::new() };
+    let may_end = |session: &&PgSession| {
+        is_idle_in_transaction(session)
+            && session.state_age_s >= super::STILL_S
+            && !session.is_superuser
+            && session.backend_start.is_some()
+    };
+    let mut open: Vec<&PgSession> = sessions.all().iter().filter(may_end).collect();
+    open.sort_by(|a, b| {
+        b.xact_age_s.unwrap_or_default().total_cmp(&a.xact_age_s.unwrap_or_default())
+    });
+    open
 }

@@ -9,16 +9,21 @@ use super::facts::{Facts, PgSession, PostgresFacts};
 mod busy;
 mod idle;
 mod locks;
+mod looks;
 mod role_limit;
 
 #[cfg(test)]
 mod tests;
 
+pub(crate) use busy::slow_queries;
 pub(super) use busy::{PLAIN_LOAD, SLOW_PILE};
 pub(super) use idle::{IDLE_IN_TRANSACTION, IDLE_LEAK};
-pub(crate) use idle::{leaking_sessions, worth_another_look};
-pub(super) use locks::LOCK_PILE;
+pub(crate) use idle::{leaking_sessions, open_transactions};
+pub(crate) use locks::blocker;
+pub(super) use locks::{LOCK_PILE, PREPARED_ORPHAN};
+pub(crate) use looks::another_look;
 pub(super) use role_limit::ROLE_LIMIT;
+pub(crate) use role_limit::limited;
 
 const FINDINGS: &[FindingKind] = &[FindingKind::ClientsRefused, FindingKind::ConnectionPressure];
 

@@ -33,7 +33,7 @@ fn judge(facts: &Facts) -> Option<JudgedCause> {
     );
     let room = format!("the server has free slots ({})", sessions.used_words());
     if let Some(reached) = reached {
-        return Some(verdict.confirmed(format!("{reached}, while {room}")));
+        return Some(verdict.confirmed(format!("{}, while {room}", reached.words())));
     }
     let is_limited = sessions.pg.role_limits.iter().chain(&sessions.pg.database_limits).any(is_set);
     is_limited.then(|| {
@@ -44,26 +44,64 @@ fn judge(facts: &Facts) -> Option<JudgedCause> {
     })
 }
 
-/// The first limit that is used up, in words.
-fn reached(sessions: &Sessions<'_>) -> Option<String> {
-    let pg = sessions.pg;
-    let role = |session: &PgSession, of: &str| session.user == of;
-    let database = |session: &PgSession, of: &str| session.database == of;
-    let full = |limits: &[(String, i32)], kind: &str, is: &dyn Fn(&PgSession, &str) -> bool| {
-        limits.iter().filter(|limit| is_set(limit)).find_map(|(of, limit)| {
-            let have = sessions.count(|session| is(session, of)) as u64;
+/// A limit that is used up.
+pub(crate) struct Limited<'a> {
+    pub(crate) of: Of,
+    pub(crate) name: &'a str,
+    pub(crate) limit: i32,
+    have: u64,
+}
+
+/// What a limit is put on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Of {
+    Role,
+    Database,
+}
+
+impl Of {
+    /// The word people read and settings are named by.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Role => "role",
+            Self::Database => "database",
+        }
+    }
+}
+
+/// The limit that refuses clients.
+pub(crate) fn limited(facts: &Facts) -> Option<Limited<'_>> {
+    reached(&Sessions::of(facts)?)
+}
+
+/// The first limit that is used up.
+fn reached<'a>(sessions: &Sessions<'a>) -> Option<Limited<'a>> {
+    let full = |limits: &'a [(String, i32)], of: Of| {
+        limits.iter().filter(|limit| is_set(limit)).find_map(|(name, limit)| {
+            let is_under = |session: &PgSession| match of {
+                Of::Role => session.user == *name,
+                Of::Database => session.database == *name,
+            };
+            let have = sessions.count(is_under) as u64;
             let most = u64::try_from(*limit).ok()?;
-            (have >= most).then(|| {
-                format!(
-                    "{kind} {} may have {} and has {have}",
-                    name(of),
-                    counted(most, "connection")
-                )
-            })
+            (have >= most).then_some(Limited { of, name, limit: *limit, have })
         })
     };
-    full(&pg.role_limits, "role", &role)
-        .or_else(|| full(&pg.database_limits, "database", &database))
+    full(&sessions.pg.role_limits, Of::Role)
+        .or_else(|| full(&sessions.pg.database_limits, Of::Database))
+}
+
+impl Limited<'_> {
+    fn words(&self) -> String {
+        let most = u64::try_from(self.limit).unwrap_or_default();
+        format!(
+            "{} {} may have {} and has {}",
+            self.of.word(),
+            name(self.name),
+            counted(most, "connection"),
+            self.have
+        )
+    }
 }
 
 /// -1 is "no limit".

@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::diagnose::diagnose;
+use crate::diagnose::facts::{HolderKind, PgHolder};
 use crate::diagnose::testing::*;
-use FindingKind::{ClientsRefused, ConnectionPressure, ServerHung};
+use FindingKind::{ClientsRefused, ConnectionPressure, LockQueue, ServerHung};
 
 fn refused(groups: &[Vec<PgSession>]) -> Facts {
     postgres(ClientsRefused, groups.concat())
@@ -175,14 +176,113 @@ fn only_sessions_that_may_be_ended_are_named_oldest_first() {
 
 #[test]
 fn another_look_is_worth_it_only_while_it_could_tell() {
-    let cases = [
-        ("all young", sessions(1, 12, "idle", 0.2), true),
-        ("some young", [sessions(1, 6, "idle", 1.2), sessions(20, 6, "idle", 0.9)].concat(), true),
-        ("none young", sessions(1, 12, "idle", 1.2), false),
-        ("few idle", [sessions(1, 3, "idle", 0.2), sessions(20, 9, "active", 0.1)].concat(), false),
-        ("nobody", vec![], false),
+    let young = with(sessions(1, 12, "idle in transaction", 0.3), |s| s.xact_age_s = Some(0.3));
+    let old = with(sessions(1, 12, "idle in transaction", 3.0), |s| s.xact_age_s = Some(3.0));
+    // Milliseconds at the first, second and third look; 0 is none.
+    let cases: [(&str, Vec<PgSession>, [u128; 3]); 10] = [
+        ("all young", sessions(1, 12, "idle", 0.2), [1_200; 3]),
+        (
+            "some young",
+            [sessions(1, 6, "idle", 1.2), sessions(20, 6, "idle", 0.9)].concat(),
+            [1_200; 3],
+        ),
+        ("none young", sessions(1, 12, "idle", 1.2), [0; 3]),
+        ("transactions just begun", young, [1_200; 3]),
+        ("transactions left open", old, [0; 3]),
+        ("at work", sessions(1, 12, "active", 0.1), [1_200, 0, 0]),
+        ("perhaps slow", sessions(1, 12, "active", 2.0), [3_300, 3_300, 0]),
+        ("slow", sessions(1, 12, "active", 5.0), [0; 3]),
+        (
+            "half idle, half at work",
+            [sessions(1, 6, "idle", 9.0), sessions(20, 6, "active", 0.1)].concat(),
+            [0; 3],
+        ),
+        ("nobody", vec![], [0; 3]),
     ];
     for (story, sessions, expected) in cases {
-        assert_eq!(worth_another_look(&pressed(&[sessions])), expected, "{story}");
+        let facts = pressed(&[sessions]);
+        let pauses = [0, 1, 2]
+            .map(|looked| another_look(&facts, looked).map_or(0, |pause| pause.as_millis()));
+        assert_eq!(pauses, expected, "{story}");
     }
+}
+
+fn queued(groups: &[Vec<PgSession>], prepared: Option<Vec<PgHolder>>) -> Facts {
+    let mut facts = postgres(LockQueue, groups.concat());
+    facts.postgres.as_mut().unwrap().holders = prepared;
+    facts
+}
+
+fn prepared(name: &str, age_s: f64) -> PgHolder {
+    PgHolder {
+        kind: HolderKind::Prepared,
+        name: name.into(),
+        horizon_age: 9,
+        age_s: Some(age_s),
+        owner: "app".into(),
+        locked: vec!["orders".into()],
+    }
+}
+
+#[test]
+fn who_blocks_a_row_or_a_table_is_told_apart() {
+    let root = |state: &str| vec![session(1, state, 9.0)];
+    let one = |root: i32| waiting_on(root, 30, 1);
+    let nobody = || Some(Vec::new());
+    let orphan = |age| Some(vec![prepared("batch-7", age)]);
+    let two = || Some(vec![prepared("batch-7", 60.0), prepared("batch-8", 50.0)]);
+    let cases: [(&str, Facts, &[&str]); 10] = [
+        (
+            "one waits",
+            queued(&[root("idle in transaction"), one(1)], nobody()),
+            &["lock-pile: confirmed"],
+        ),
+        ("a root at work", queued(&[root("active"), one(1)], nobody()), &["lock-pile: confirmed"]),
+        (
+            "many idle beside it",
+            queued(&[root("idle in transaction"), one(1), sessions(50, 9, "idle", 9.0)], nobody()),
+            &["lock-pile: confirmed"],
+        ),
+        (
+            "two heads",
+            queued(
+                &[
+                    root("idle in transaction"),
+                    vec![session(2, "active", 1.0)],
+                    one(1),
+                    waiting_on(2, 40, 1),
+                ],
+                nobody(),
+            ),
+            &["lock-pile: likely"],
+        ),
+        ("behind no session", queued(&[one(0)], orphan(60.0)), &["prepared-orphan: confirmed"]),
+        ("prepared a moment ago", queued(&[one(0)], orphan(0.5)), &[]),
+        ("several are prepared", queued(&[one(0)], two()), &["prepared-orphan: likely"]),
+        ("prepared ones not observed", queued(&[one(0)], None), &["lock-pile: likely"]),
+        (
+            "prepared, but a session blocks",
+            queued(&[root("idle in transaction"), one(1)], orphan(60.0)),
+            &["lock-pile: confirmed"],
+        ),
+        ("nobody waits any more", queued(&[root("idle in transaction")], nobody()), &[]),
+    ];
+    for (story, facts, expected) in cases {
+        assert_eq!(graded(&facts), expected, "{story}");
+    }
+}
+
+#[test]
+fn only_one_head_that_may_be_ended_is_named() {
+    let facts = |bend: fn(&mut PgSession)| {
+        queued(
+            &[with(vec![session(1, "active", 9.0)], bend), waiting_on(1, 30, 3)],
+            Some(Vec::new()),
+        )
+    };
+    assert_eq!(blocker(&facts(|_| ())).unwrap().pid, 1);
+    assert!(blocker(&facts(|root| root.is_superuser = true)).is_err());
+    assert!(blocker(&facts(|root| root.backend_start = None)).is_err());
+    assert!(blocker(&facts(|root| root.pid = 2)).is_err(), "not in sight");
+    assert!(blocker(&queued(&[waiting_on(0, 30, 3)], None)).is_err());
 }

@@ -88,7 +88,12 @@ impl<'a> Memory<'a> {
                 Some(code) => code == "OOM",
                 None => words::percent(redis.used_memory, redis.maxmemory) >= FULL_PERCENT,
             },
-            FindingKind::ConnectionPressure | FindingKind::DataVanished => false,
+            FindingKind::ConnectionPressure
+            | FindingKind::DataVanished
+            | FindingKind::Slow
+            | FindingKind::VolumeFull
+            | FindingKind::LockQueue
+            | FindingKind::DeadRows => false,
         };
         is_full.then_some(Self { facts, redis })
     }

@@ -198,8 +198,17 @@ fn other_refusals_and_other_servers_are_not_memory() {
         redis(facts, |r| (r.used_memory, r.dataset_bytes) = (used, used * 95 / 100))
     };
     check(vec![
-        ("MISCONF", refusing("MISCONF", "MISCONF Redis is configured to save"), &[]),
-        ("READONLY", refusing("READONLY", "READONLY You can't write against"), &[]),
+        ("an unknown prefix", refusing("SOMETHING", "SOMETHING else"), &[]),
+        (
+            "MISCONF",
+            refusing("MISCONF", "MISCONF Redis is configured to save"),
+            &["rdb-enospc: inconclusive"],
+        ),
+        (
+            "READONLY",
+            refusing("READONLY", "READONLY You can't write against"),
+            &["replicaof-dead: inconclusive"],
+        ),
         ("writes hang, plenty of room", hung_at(20 * MB), &[]),
         ("unlimited", redis(leak(), |r| r.maxmemory = 0), &[]),
         (

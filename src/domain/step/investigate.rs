@@ -1,5 +1,7 @@
 //! Starting an investigation, and what its result leads to: a proposal, or a hand-over to a person.
 
+use std::collections::BTreeMap;
+
 use super::{Turn, actor};
 use crate::domain::effect::{Effect, Investigation, Known};
 use crate::domain::event::EventBody;
@@ -34,8 +36,9 @@ impl Turn<'_> {
             EventBody::InvestigationStarted { execution, agent, revision },
         );
         self.work_began(execution);
-        let known = self.known(&target);
+        let mut known = self.known(&target);
         let Some(incident) = self.incident(id) else { return };
+        known.refusals = refusals(incident);
         let incident = Box::new(incident.clone());
         self.outcome.effects.push(Effect::Investigate { incident, execution, known });
     }
@@ -86,7 +89,7 @@ impl Turn<'_> {
             Some((breaker.action.clone(), reason))
         });
         let mut known = Known {
-            baseline: ledger.baselines.get(target).cloned().unwrap_or_default(),
+            baseline: healthy_settings(ledger.baselines.get(target)),
             barred: barred.collect(),
             ..Known::default()
         };
@@ -278,6 +281,13 @@ impl Turn<'_> {
     }
 }
 
+/// The settings themselves, without what says how they were recorded.
+fn healthy_settings(baseline: Option<&BTreeMap<String, String>>) -> BTreeMap<String, String> {
+    let mut settings = baseline.cloned().unwrap_or_default();
+    settings.remove(super::watch::BASELINE_FORMAT);
+    settings
+}
+
 fn describe_tried(tried: &Tried) -> String {
     let actions: Vec<&str> = tried.actions.iter().map(ActionId::as_str).collect();
     format!("{} for {} ({})", actions.join(" + "), tried.cause, tried.outcome)
@@ -317,4 +327,16 @@ fn proposal_line(proposal: &Proposal) -> PhaseLine {
         proposal.fingerprint, proposal.risk
     );
     PhaseLine::say(Phase::Command, text)
+}
+
+/// What the failed actions of an incident were told, in order.
+fn refusals(incident: &Incident) -> Vec<(ActionId, String)> {
+    let runs = incident.executions.iter().flat_map(|execution| &execution.steps);
+    let failed = runs.filter_map(|run| {
+        let output = &run.end.as_ref().filter(|end| !end.ok)?.output;
+        let said = if output.stderr.trim().is_empty() { &output.stdout } else { &output.stderr };
+        let line = said.lines().find(|line| !line.trim().is_empty())?;
+        Some((run.action.clone(), line.trim().to_owned()))
+    });
+    failed.collect()
 }

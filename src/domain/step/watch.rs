@@ -21,6 +21,10 @@ const CALM: TimeDelta = TimeDelta::seconds(5);
 /// What an action did shows at the next look.
 const NOTICED: TimeDelta = TimeDelta::seconds(2);
 
+/// What is read for a baseline grew over the versions; a new number here has the old ones completed.
+pub(super) const BASELINE_FORMAT: &str = "baseline.format";
+const CURRENT_FORMAT: &str = "2";
+
 impl Turn<'_> {
     pub(super) fn sampled(&mut self, target: &TargetId, sample: Sample) {
         let Some(watch) = self.world.watches.get_mut(target) else { return };
@@ -57,12 +61,22 @@ impl Turn<'_> {
         }
     }
 
-    /// The first settings seen of a healthy, untroubled target are its baseline.
+    /// The first settings seen of a healthy, untroubled target are its baseline. One that an earlier version
+    /// recorded, which read fewer, is completed: what it knows stays, since a fault may be at work unseen.
     pub(super) fn settings_read(&mut self, target: &TargetId, settings: BTreeMap<String, String>) {
-        let known = self.world.ledger.baselines.contains_key(target);
-        if known || !self.world.ledger.open_on(target).is_empty() {
+        let ledger = &self.world.ledger;
+        let known = ledger.baselines.get(target);
+        let is_current = |known: &BTreeMap<String, String>| {
+            known.get(BASELINE_FORMAT).is_some_and(|format| *format == CURRENT_FORMAT)
+        };
+        let troubled =
+            !ledger.open_on(target).is_empty() || !ledger.live_injections(target).is_empty();
+        if troubled || known.is_some_and(is_current) {
             return;
         }
+        let mut settings = settings;
+        settings.extend(known.cloned().unwrap_or_default());
+        settings.insert(BASELINE_FORMAT.into(), CURRENT_FORMAT.into());
         self.emit(
             None,
             Some(target.clone()),

@@ -149,7 +149,7 @@ async fn undo_here(
 ) -> Result<Injection, FaultError> {
     if journal.injection.state.is_live() {
         let server = journal.server.open(state_dir).await?;
-        let left_over = undo::undo(&journal, &server, state_dir, PATIENCE).await?;
+        let left_over = Box::pin(undo::undo(&journal, &server, state_dir, PATIENCE)).await?;
         journal.injection.state =
             InjectionState::Reverted { at: clock::now(), by: by.to_owned(), left_over };
     }

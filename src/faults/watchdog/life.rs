@@ -152,7 +152,9 @@ impl Life<'_> {
     async fn end(mut self, end: End, report: Reporter<'_>) {
         self.note(InjectionState::Reverting);
         let left_over =
-            match undo::undo(&self.journal, self.server, &self.spec.state_dir, PATIENCE).await {
+            match Box::pin(undo::undo(&self.journal, self.server, &self.spec.state_dir, PATIENCE))
+                .await
+            {
                 Ok(left_over) => left_over,
                 // No last word: whoever listens finds in the journal that it is not over, and tries again.
                 Err(error) => {

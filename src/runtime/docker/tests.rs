@@ -1,6 +1,7 @@
 //! How the Docker runtime spells, cuts and reconnects, without an engine.
 
 use super::*;
+use crate::ports::runtime::CpuLimit;
 
 fn unit() -> Unit {
     Unit { name: "redis-test".into(), lab: Some("lab".into()), client: vec!["redis-cli".into()] }
@@ -22,6 +23,19 @@ async fn operations_are_spelled_as_a_person_types_them() {
         (Operation::Pause, "docker pause redis-test"),
         (Operation::Unpause, "docker unpause redis-test"),
         (Operation::Kill, "docker kill redis-test"),
+        (
+            Operation::Adjust(Change::Connect { network: "lab", aliases: &["cache".to_owned()] }),
+            "docker network connect --alias cache lab redis-test",
+        ),
+        (
+            Operation::Adjust(Change::Disconnect { network: "lab" }),
+            "docker network disconnect lab redis-test",
+        ),
+        (
+            Operation::Adjust(Change::Cpu(CpuLimit::of(None, None))),
+            "docker update --cpu-period=100000 --cpu-quota=-1 redis-test",
+        ),
+        (Operation::Adjust(Change::Pids(Some(128))), "docker update --pids-limit=128 redis-test"),
     ];
     for (operation, line) in cases {
         assert_eq!(runtime().spell(&unit(), operation), line);

@@ -109,8 +109,7 @@ mod tests {
             lab: None,
             exit_code: None,
             started_at: None,
-            memory_limit: None,
-            image: None,
+            ..UnitState::default()
         };
         let cases = [
             (Some(("1", Running)), Some(("1", Running)), vec![]),

@@ -86,8 +86,7 @@ impl Record {
             lab: Some(self.lab.clone()),
             exit_code: None,
             started_at: self.started_at,
-            memory_limit: None,
-            image: None,
+            ..UnitState::default()
         }
     }
 

@@ -45,7 +45,7 @@ impl Session {
             Self::App => None,
             Self::Fixer => Some(
                 "-c statement_timeout=0 -c lock_timeout=2s \
-                 -c idle_in_transaction_session_timeout=0 \
+                 -c idle_in_transaction_session_timeout=0 -c synchronous_commit=local \
                  -c default_transaction_read_only=off -c search_path=pg_catalog",
             ),
         }
@@ -82,6 +82,22 @@ impl PgConnection {
         drop(self.client.take());
         // A server that does not even close is cut off by the drop.
         let _ = tokio::time::timeout(GOODBYE, over).await;
+    }
+
+    /// Asks the server to cancel what this session runs, over a connection of its own that needs no slot.
+    pub(super) async fn cancel(&self, link: &PostgresLink, trust: &Trust) -> Result<(), Answer> {
+        let token = self.cancel_token();
+        let stream = dial::tcp(&link.host, link.port).await?;
+        let cancelled = match &link.tls {
+            None => token.cancel_query_raw(stream, NoTls).await,
+            Some(tls) => {
+                let mut connector: MakeRustlsConnect = trust.connector(tls)?;
+                let Ok(tls) =
+                    MakeTlsConnect::<TcpStream>::make_tls_connect(&mut connector, &link.host);
+                token.cancel_query_raw(stream, tls).await
+            }
+        };
+        cancelled.map_err(|error| answer_of(&error))
     }
 
     /// Waits until the session is closed, by whichever side.

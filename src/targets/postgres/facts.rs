@@ -6,33 +6,45 @@ use tokio_postgres::Row;
 
 use super::connect::{PgConnection, Session, answer_of};
 use super::{Login, PostgresLink, sql};
-use crate::diagnose::facts::{PgSession, PostgresFacts};
+use crate::diagnose::facts::{HolderKind, PgHolder, PgSession, PgTable, PostgresFacts};
 use crate::diagnose::source;
+use crate::domain::finding::FindingKind;
 use crate::domain::sample::Answer;
+use crate::domain::words::counted;
 use crate::targets::dial::Trust;
 use crate::targets::notebook::Notebook;
 use crate::targets::{Limit, changes};
+
+/// The database that every server has besides those of applications.
+const ELSEWHERE: &str = "postgres";
 
 impl PostgresLink {
     /// Asks everything a diagnosis needs. `None` when no login was let in or sessions could not be listed.
     pub(in crate::targets) async fn facts(
         &self,
+        finding: FindingKind,
         baseline: &BTreeMap<String, String>,
         notebook: &mut Notebook<'_>,
     ) -> Option<PostgresFacts> {
         let session = self.enter(notebook).await?;
         let sessions = self.sessions(&session, notebook).await;
         let limits = self.limits(&session, notebook).await;
+        let holders = self.holders(&session, notebook).await;
+        let tables = match finding {
+            FindingKind::DeadRows => self.tables(&session, notebook).await,
+            _ => None,
+        };
+        let standing = self.standing(&session, notebook).await;
         let settings = self.settings_now(baseline, notebook).await;
         session.close().await;
         let (sessions, limits) = (sessions?, limits?);
-        Some(PostgresFacts { sessions, settings, ..limits })
+        Some(PostgresFacts { sessions, settings, tables, holders, standing, ..limits })
     }
 
     /// When the postmaster started: new with every start.
     pub(in crate::targets) async fn life(&self) -> Option<String> {
         for login in self.readers() {
-            let Ok(session) = self.connect(login, "identity", Session::Monitor).await else {
+            let Ok(session) = self.connect(&login, "identity", Session::Monitor).await else {
                 continue;
             };
             let asked =
@@ -44,9 +56,14 @@ impl PostgresLink {
         None
     }
 
-    /// Who may read statistics, most modest first. Superusers have slots of their own when all others are taken.
-    fn readers(&self) -> impl Iterator<Item = &Login> {
-        std::iter::once(&self.monitor).chain(&self.fixer)
+    /// Who may read statistics, most modest first: superusers have slots of their own when all others are taken.
+    /// The same by way of another database comes last, for where their own is closed to them.
+    fn readers(&self) -> impl Iterator<Item = Login> {
+        let own = || std::iter::once(&self.monitor).chain(&self.fixer);
+        let elsewhere = own().filter(|login| login.database != ELSEWHERE);
+        let elsewhere =
+            elsewhere.map(|login| Login { database: ELSEWHERE.to_owned(), ..login.clone() });
+        own().cloned().chain(elsewhere)
     }
 
     async fn enter(&self, notebook: &mut Notebook<'_>) -> Option<PgConnection> {
@@ -58,7 +75,7 @@ impl PostgresLink {
             let limit = Limit::of(self.deadline);
             let (trust, mut turned_away) = (Trust::default(), false);
             let enter = async {
-                let entered = self.open(login, "facts", Session::Monitor, &trust, limit).await;
+                let entered = self.open(&login, "facts", Session::Monitor, &trust, limit).await;
                 entered.inspect_err(|answer| turned_away = matches!(answer, Answer::Error { .. }))
             };
             let entered =
@@ -99,6 +116,30 @@ impl PostgresLink {
         notebook.ask(question, self.deadline, asked, limit_words).await
     }
 
+    async fn holders(
+        &self,
+        session: &PgConnection,
+        notebook: &mut Notebook<'_>,
+    ) -> Option<Vec<PgHolder>> {
+        let rows = async {
+            let rows = session.query(sql::HOLDERS, &[]).await.map_err(|e| answer_of(&e))?;
+            rows.iter().map(pg_holder).collect::<Result<Vec<_>, _>>().map_err(|e| answer_of(&e))
+        };
+        notebook.ask(source::PG_HOLDERS, self.deadline, rows, |all| holder_words(all)).await
+    }
+
+    async fn tables(
+        &self,
+        session: &PgConnection,
+        notebook: &mut Notebook<'_>,
+    ) -> Option<Vec<PgTable>> {
+        let rows = async {
+            let rows = session.query(sql::DEAD_ROWS, &[]).await.map_err(|e| answer_of(&e))?;
+            rows.iter().map(pg_table).collect::<Result<Vec<_>, _>>().map_err(|e| answer_of(&e))
+        };
+        notebook.ask(source::PG_TABLES, self.deadline, rows, |all| table_words(all)).await
+    }
+
     /// The settings as the application has them, when it is let in at all.
     async fn settings_now(
         &self,
@@ -131,11 +172,40 @@ fn pg_session(row: &Row) -> Result<PgSession, tokio_postgres::Error> {
         state_age_s: row.try_get("state_age")?,
         xact_age_s: row.try_get("xact_age")?,
         query_age_s: row.try_get("query_age")?,
+        query_start: row.try_get("query_start")?,
+        horizon_age: row.try_get("horizon_age")?,
         wait_type: row.try_get("wait_event_type")?,
         has_written: row.try_get("has_written")?,
         blocked_by: row.try_get("blocked_by")?,
         holds_advisory_lock: row.try_get("holds_advisory_lock")?,
         is_superuser: row.try_get("is_superuser")?,
+    })
+}
+
+fn pg_table(row: &Row) -> Result<PgTable, tokio_postgres::Error> {
+    let rows = |name: &str| -> Result<u64, tokio_postgres::Error> {
+        Ok(u64::try_from(row.try_get::<_, i64>(name)?).unwrap_or_default())
+    };
+    Ok(PgTable {
+        schema: row.try_get("schema")?,
+        name: row.try_get("name")?,
+        live: rows("live")?,
+        dead: rows("dead")?,
+        vacuumed_s: row.try_get("vacuumed_s")?,
+        autovacuum_off: row.try_get("autovacuum_off")?,
+        is_being_vacuumed: row.try_get("is_being_vacuumed")?,
+    })
+}
+
+fn pg_holder(row: &Row) -> Result<PgHolder, tokio_postgres::Error> {
+    let kind: &str = row.try_get("kind")?;
+    Ok(PgHolder {
+        kind: if kind == "slot" { HolderKind::Slot } else { HolderKind::Prepared },
+        name: row.try_get("name")?,
+        horizon_age: row.try_get("horizon_age")?,
+        age_s: row.try_get("age_s")?,
+        owner: row.try_get("owner")?,
+        locked: row.try_get("locked")?,
     })
 }
 
@@ -184,6 +254,44 @@ fn session_words(sessions: &[PgSession]) -> String {
         .collect();
     let waiting = sessions.iter().filter(|session| !session.blocked_by.is_empty()).count();
     format!("{} sessions: {}; {waiting} wait for a lock", sessions.len(), words.join("; "))
+}
+
+fn table_words(tables: &[PgTable]) -> String {
+    let words: Vec<_> = tables
+        .iter()
+        .take(3)
+        .map(|table| {
+            let vacuumed = table
+                .vacuumed_s
+                .map_or("never vacuumed".to_owned(), |age| format!("vacuumed {age:.0} s ago"));
+            format!(
+                "{}.{}: {} dead, {} live, {vacuumed}",
+                table.schema, table.name, table.dead, table.live
+            )
+        })
+        .collect();
+    if words.is_empty() { "no table has dead rows".to_owned() } else { words.join("; ") }
+}
+
+fn holder_words(holders: &[PgHolder]) -> String {
+    let words: Vec<_> = holders
+        .iter()
+        .take(3)
+        .map(|holder| match holder.kind {
+            HolderKind::Slot => format!("replication slot {} holds old rows", holder.name),
+            HolderKind::Prepared => format!(
+                "prepared transaction {} of {}, {:.0} s old, locks {}",
+                holder.name,
+                holder.owner,
+                holder.age_s.unwrap_or_default(),
+                holder.locked.join(", ")
+            ),
+        })
+        .collect();
+    if words.is_empty() {
+        return "no prepared transactions, no replication slot that holds rows".to_owned();
+    }
+    format!("{}: {}", counted(holders.len() as u64, "holder"), words.join("; "))
 }
 
 fn limit_words(facts: &PostgresFacts) -> String {

@@ -10,6 +10,8 @@ mod facts;
 mod probe;
 mod rights;
 mod sql;
+mod standing;
+mod volumes;
 
 pub use connect::{PgConnection, Session, answer_of};
 pub use probe::PostgresProbe;

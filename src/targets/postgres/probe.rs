@@ -4,10 +4,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 use tokio_postgres::{Row, SimpleQueryMessage, Statement};
 
 use super::connect::{PgConnection, Session, answer_of};
+use super::sql::Numbers;
+use super::volumes::Volumes;
 use super::{PostgresLink, sql};
+use crate::domain::readings::Readings;
 use crate::domain::sample::{Answer, Origin, Sample};
 use crate::domain::target::Thresholds;
 use crate::ports::probe::{Probe, ProbeError};
@@ -15,7 +20,10 @@ use crate::targets::dial::Trust;
 use crate::targets::draft::{Draft, answer};
 use crate::targets::kept::{Asked, Ends, Kept};
 use crate::targets::session::Over;
-use crate::targets::{Limit, ask_error};
+use crate::targets::{Limit, Place, ask_error};
+
+/// Asking for a cancellation may take this long.
+const CANCEL: Duration = Duration::from_millis(500);
 
 /// Probes of one PostgreSQL server.
 pub struct PostgresProbe {
@@ -23,11 +31,36 @@ pub struct PostgresProbe {
     leak_age: Duration,
     trust: Trust,
     kept: Kept<Held>,
+    volumes: Volumes,
 }
 
 struct Held {
     session: PgConnection,
     statistics: Statement,
+    tables: Statement,
+    /// What the tables' question came to, and when it is asked again.
+    looked: Mutex<Option<(Instant, Numbers)>>,
+}
+
+/// The tables are looked at so often at most …
+const TABLES_PERIOD: Duration = Duration::from_secs(2);
+/// … and where that takes long, because there are many, so much of the time at most: a fiftieth.
+const TABLES_SHARE: u32 = 50;
+
+impl Held {
+    /// The newest readings about tables: asked now when they are due, else the ones before.
+    async fn table_readings(&self) -> Result<Numbers, Answer> {
+        let mut looked = self.looked.lock().await;
+        let now = Instant::now();
+        if let Some((_, known)) = looked.as_ref().filter(|(due, _)| now < *due) {
+            return Ok(known.clone());
+        }
+        let row = self.session.query_opt(&self.tables, &[]).await.map_err(|e| answer_of(&e))?;
+        let readings = row.map(|row| sql::table_readings(&row)).unwrap_or_default();
+        let due = now + TABLES_PERIOD.max(now.elapsed() * TABLES_SHARE);
+        *looked = Some((due, readings.clone()));
+        Ok(readings)
+    }
 }
 
 impl Ends for Held {
@@ -39,7 +72,13 @@ impl Ends for Held {
 impl PostgresProbe {
     pub fn new(link: PostgresLink) -> Self {
         let leak_age = Duration::from_secs_f64(Thresholds::default().idle_leak_age_s);
-        Self { link, leak_age, trust: Trust::default(), kept: Kept::default() }
+        let (trust, kept) = (Trust::default(), Kept::default());
+        Self { link, leak_age, trust, kept, volumes: Volumes::default() }
+    }
+
+    /// Looks at the volumes of tablespaces too, in what the server runs in.
+    pub fn inside(self, place: Option<Place>) -> Self {
+        Self { volumes: Volumes::at(place), ..self }
     }
 
     /// Idle sessions older than this are counted as leaked.
@@ -50,10 +89,13 @@ impl PostgresProbe {
     async fn join(&self, limit: Limit) -> Result<Held, Answer> {
         let (login, session) = (&self.link.monitor, Session::Monitor);
         let session = self.link.open(login, "monitor", session, &self.trust, limit).await?;
-        let prepare =
-            async { session.prepare(sql::STATISTICS).await.map_err(|error| answer_of(&error)) };
-        let statistics = limit.run(prepare).await?;
-        Ok(Held { session, statistics })
+        let prepare = async {
+            let statistics = session.prepare(sql::STATISTICS).await;
+            let tables = session.prepare(sql::TABLES).await;
+            Ok((statistics.map_err(|e| answer_of(&e))?, tables.map_err(|e| answer_of(&e))?))
+        };
+        let (statistics, tables) = limit.run(prepare).await?;
+        Ok(Held { session, statistics, tables, looked: Mutex::default() })
     }
 
     /// The application's session, from the login to the write, and how far it came.
@@ -79,7 +121,21 @@ impl PostgresProbe {
             };
             draft.write = answer(limit.run(write).await);
         }
+        self.take_back_if_hung(draft, &session).await;
         Some(session)
+    }
+}
+
+impl PostgresProbe {
+    /// A server goes on waiting for a lock or a standby after its client is gone. Probe after probe would fill its
+    /// slots, so what hangs is cancelled.
+    async fn take_back_if_hung(&self, draft: &Draft, session: &PgConnection) {
+        if [&draft.read, &draft.write].into_iter().any(|a| matches!(a, Answer::Hung { .. })) {
+            let cancel = session.cancel(&self.link, &self.trust);
+            if let Err(answer) = Limit::of(CANCEL).run(cancel).await {
+                tracing::debug!(answer = %answer.describe(), "a hanging probe was not cancelled");
+            }
+        }
     }
 }
 
@@ -92,9 +148,12 @@ impl Probe for PostgresProbe {
         let ask = async |held: &Held| {
             let row = async {
                 let row = held.session.query_one(&held.statistics, &[&leak_age]).await;
-                row.map_err(|error| answer_of(&error))
+                let row = row.map_err(|error| answer_of(&error))?;
+                let tables = held.table_readings().await?;
+                Ok(sql::readings(&row).into_iter().chain(tables).collect::<Readings>())
             };
-            limit.run(row).await
+            let row = limit.run(row).await?;
+            Ok((row, self.volumes.readings(&held.session).await))
         };
         match self.kept.ask(self.join(limit), ask).await {
             Asked::NotConnected(answer) => draft.connect = answer,
@@ -103,10 +162,11 @@ impl Probe for PostgresProbe {
                 draft.connect = Answer::Ok;
                 draft.read = failed;
             }
-            Asked::Answered(row) => {
+            Asked::Answered((taken, volumes)) => {
                 draft.connect = Answer::Ok;
                 draft.read = Answer::Ok;
-                draft.readings = sql::readings(&row);
+                draft.readings =
+                    volumes.into_iter().fold(taken, |all, (name, v)| all.with(name, v));
             }
         }
         draft.finish()
@@ -139,6 +199,8 @@ impl Probe for PostgresProbe {
 pub(super) async fn settings_over(
     session: &PgConnection,
 ) -> Result<BTreeMap<String, String>, Answer> {
+    // A statement_timeout of a millisecond would cut the question; `reset_val` does not show that it was lifted.
+    session.batch_execute(sql::NO_TIMEOUT).await.map_err(|error| answer_of(&error))?;
     let rows = session.query(sql::SETTINGS, &[]).await.map_err(|error| answer_of(&error))?;
     let pair = |row: &Row| Some((row.try_get(0).ok()?, row.try_get(1).ok()?));
     Ok(rows.iter().filter_map(pair).collect())

@@ -2,16 +2,16 @@
 
 use tokio_postgres::Row;
 
-use crate::domain::readings::Readings;
 use crate::domain::sample::reading;
 
 /// One row of numbers, each named as its reading. `$1` is the leak age in seconds. A login that may not see
-/// other roles' sessions counts all backends of all databases instead and leaves the states out.
+/// other roles' sessions counts all backends of all databases instead and leaves the states out. Locks are looked
+/// at only when somebody waits; since when, servers before version 14 do not say.
 pub(super) const STATISTICS: &str = "
 WITH seen AS (
     SELECT pg_has_role('pg_read_all_stats', 'USAGE') AS everything
 ), client AS MATERIALIZED (
-    SELECT pid, application_name, state, wait_event_type,
+    SELECT pid, application_name, state, wait_event_type, query_start,
            extract(epoch FROM now() - state_change)::float8 AS age,
            pid = pg_backend_pid() OR coalesce(application_name LIKE 'simctl/%', false) AS own
       FROM pg_stat_activity WHERE backend_type = 'client backend'
@@ -36,6 +36,13 @@ SELECT (CASE WHEN everything THEN others ELSE greatest(backends - own, 0) END)::
        CASE WHEN everything THEN idle_xact::float8 END AS idle_in_transaction,
        CASE WHEN everything THEN active::float8 END AS active_sessions,
        CASE WHEN everything THEN waiting::float8 END AS lock_waits,
+       CASE WHEN everything AND waiting = 0 THEN 0::float8
+            WHEN everything THEN (SELECT coalesce(max(extract(epoch FROM clock_timestamp() -
+                coalesce((to_jsonb(l)->>'waitstart')::timestamptz,
+                    CASE WHEN current_setting('server_version_num')::int < 140000
+                         THEN client.query_start END))), 0)::float8
+              FROM pg_locks l JOIN client ON client.pid = l.pid AND NOT client.own
+             WHERE NOT l.granted) END AS longest_lock_wait_seconds,
        CASE WHEN everything THEN oldest END AS oldest_idle_seconds,
        CASE WHEN everything THEN coalesce((SELECT max(leak.sessions) FROM leak), 0)::float8 END
            AS leaked_idle_sessions,
@@ -64,30 +71,52 @@ pub(super) const WRITE: &str = "
 INSERT INTO public.hb (id, at) VALUES (1, pg_catalog.now())
 ON CONFLICT (id) DO UPDATE SET at = excluded.at";
 
+/// Lifts what could cut a question.
+pub(super) const NO_TIMEOUT: &str = "SET statement_timeout = 0";
+
 /// What a diagnosis compares with later: server settings as the application has them, and the limits.
 pub(super) const SETTINGS: &str = "
-SELECT name, setting || coalesce(unit, '') FROM pg_catalog.pg_settings WHERE name IN (
+SELECT name, reset_val || coalesce(unit, '') FROM pg_catalog.pg_settings WHERE name IN (
     'max_connections', 'superuser_reserved_connections', 'reserved_connections', 'shared_buffers',
     'work_mem', 'maintenance_work_mem', 'temp_file_limit', 'max_wal_size', 'autovacuum',
     'default_transaction_read_only', 'statement_timeout', 'lock_timeout', 'deadlock_timeout',
     'idle_session_timeout', 'idle_in_transaction_session_timeout', 'synchronous_commit',
-    'synchronous_standby_names', 'max_prepared_transactions', 'password_encryption', 'server_version')
+    'synchronous_standby_names', 'archive_mode', 'archive_command', 'max_slot_wal_keep_size',
+    'enable_indexscan', 'enable_bitmapscan', 'max_prepared_transactions', 'password_encryption', 'server_version')
 UNION ALL
 SELECT 'role.' || rolname || '.connection_limit', rolconnlimit::text
   FROM pg_catalog.pg_roles WHERE rolconnlimit <> -1
 UNION ALL
 SELECT 'database.' || datname || '.connection_limit', datconnlimit::text
-  FROM pg_catalog.pg_database WHERE datconnlimit <> -1";
+  FROM pg_catalog.pg_database WHERE datconnlimit <> -1
+UNION ALL
+SELECT 'role.' || rolname || '.valid_until', coalesce(rolvaliduntil::text, 'infinity')
+  FROM pg_catalog.pg_roles WHERE rolname = current_user
+UNION ALL
+SELECT 'database.' || datname || '.connect_by_everybody',
+       has_database_privilege('public', oid, 'CONNECT')::text
+  FROM pg_catalog.pg_database WHERE datname = current_database()
+UNION ALL
+SELECT 'table.public.hb.rights', concat_ws(', ',
+       CASE WHEN has_table_privilege(c.oid, 'SELECT') THEN 'SELECT' END,
+       CASE WHEN has_table_privilege(c.oid, 'INSERT') THEN 'INSERT' END,
+       CASE WHEN has_table_privilege(c.oid, 'UPDATE') THEN 'UPDATE' END)
+  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname = 'public' AND c.relname = 'hb'";
+
+/// Numbers of a row under their names.
+pub(super) type Numbers = Vec<(&'static str, f64)>;
 
 /// The numbers of a [`STATISTICS`] row under their names; what is NULL there is absent here.
-pub(super) fn readings(row: &Row) -> Readings {
-    const NAMES: [&str; 12] = [
+pub(super) fn readings(row: &Row) -> Numbers {
+    const NAMES: [&str; 13] = [
         reading::SESSIONS,
         reading::OWN_SESSIONS,
         reading::IDLE_SESSIONS,
         reading::IDLE_IN_TRANSACTION,
         reading::ACTIVE_SESSIONS,
         reading::LOCK_WAITS,
+        reading::LONGEST_LOCK_WAIT_SECONDS,
         reading::OLDEST_IDLE_SECONDS,
         reading::LEAKED_IDLE_SESSIONS,
         reading::MAX_CONNECTIONS,
@@ -95,8 +124,25 @@ pub(super) fn readings(row: &Row) -> Readings {
         reading::COMMITS_TOTAL,
         reading::UPTIME_SECONDS,
     ];
+    named(row, &NAMES)
+}
+
+fn named(row: &Row, names: &[&'static str]) -> Numbers {
     let value = |name: &str| row.try_get::<_, Option<f64>>(name).ok().flatten();
-    NAMES.iter().filter_map(|name| Some((*name, value(name)?))).collect()
+    names.iter().filter_map(|name| Some((*name, value(name)?))).collect()
+}
+
+/// The table with the most dead rows in this database. Costs more the more tables there are, so it is asked rarely.
+pub(super) const TABLES: &str = "
+SELECT dead::float8 AS dead_rows, live::float8 AS live_rows,
+       (SELECT count(*) FROM pg_stat_progress_vacuum)::float8 AS vacuums
+  FROM (SELECT pg_stat_get_dead_tuples(oid) AS dead, pg_stat_get_live_tuples(oid) AS live
+          FROM pg_class WHERE relkind IN ('r', 'm') AND oid >= 16384) t
+ ORDER BY dead DESC LIMIT 1";
+
+/// The numbers of a [`TABLES`] row.
+pub(super) fn table_readings(row: &Row) -> Numbers {
+    named(row, &[reading::DEAD_ROWS, reading::LIVE_ROWS, reading::VACUUMS])
 }
 
 /// Client backends other than our own. Asking who blocks whom takes locks, so only those who wait are asked.
@@ -115,6 +161,9 @@ SELECT a.pid, a.backend_start,
        extract(epoch FROM now() - a.query_start)::float8 AS query_age,
        a.wait_event_type,
        a.backend_xid IS NOT NULL AS has_written,
+       CASE WHEN a.datname = current_database()
+            THEN greatest(age(a.backend_xmin), age(a.backend_xid)) END AS horizon_age,
+       a.query_start,
        CASE WHEN a.wait_event_type = 'Lock' THEN pg_blocking_pids(a.pid) ELSE '{}' END AS blocked_by,
        EXISTS (SELECT FROM advisory WHERE advisory.pid = a.pid) AS holds_advisory_lock,
        coalesce(r.rolsuper, false) AS is_superuser
@@ -144,3 +193,29 @@ SELECT datname::text, datconnlimit, false FROM pg_database WHERE datconnlimit <>
 /// When the server started, to the microsecond.
 pub(super) const STARTED: &str = "
 SELECT to_char(pg_postmaster_start_time() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')";
+
+/// Tables of this database with dead rows, most first.
+pub(super) const DEAD_ROWS: &str = "
+SELECT n.nspname::text AS schema, c.relname::text AS name,
+       pg_stat_get_live_tuples(c.oid) AS live, pg_stat_get_dead_tuples(c.oid) AS dead,
+       extract(epoch FROM clock_timestamp() - greatest(pg_stat_get_last_vacuum_time(c.oid),
+           pg_stat_get_last_autovacuum_time(c.oid)))::float8 AS vacuumed_s,
+       coalesce(c.reloptions @> '{autovacuum_enabled=false}' OR c.reloptions @> '{autovacuum_enabled=off}', false)
+           AS autovacuum_off,
+       EXISTS (SELECT FROM pg_stat_progress_vacuum p WHERE p.relid = c.oid) AS is_being_vacuumed
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relkind IN ('r', 'm') AND c.oid >= 16384 AND pg_stat_get_dead_tuples(c.oid) > 0
+ ORDER BY dead DESC LIMIT 5";
+
+/// What is no session and may still need old rows or hold locks: prepared transactions and replication slots.
+pub(super) const HOLDERS: &str = "
+SELECT 'prepared' AS kind, gid::text AS name, age(transaction) AS horizon_age,
+       extract(epoch FROM now() - prepared)::float8 AS age_s, owner::text AS owner,
+       ARRAY(SELECT l.relation::regclass::text FROM pg_locks l
+              WHERE l.virtualtransaction = '-1/' || x.transaction::text AND l.relation IS NOT NULL
+                AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+              ORDER BY 1 LIMIT 3) AS locked
+  FROM pg_prepared_xacts x WHERE database = current_database()
+UNION ALL
+SELECT 'slot', slot_name::text, age(xmin), NULL, '', '{}' FROM pg_replication_slots WHERE xmin IS NOT NULL
+ ORDER BY 3 DESC";

@@ -35,12 +35,12 @@ impl RedisLink {
         let settings = self.settings(&mut line, baseline, notebook).await.unwrap_or_default();
         let clients = self.clients(&mut line, notebook).await.unwrap_or_default();
         let whole = |field: &str| info.whole(field).unwrap_or_default();
-        let size = Whole {
-            keys: info.keys().unwrap_or_default(),
-            dataset_bytes: whole("used_memory_dataset"),
-        };
+        let unseen = unseen_buffers(&clients, whole("mem_clients_normal"));
+        let dataset_bytes = whole("used_memory_dataset").saturating_sub(unseen);
+        let size = Whole { keys: info.keys().unwrap_or_default(), dataset_bytes };
         let keys = self.keys(&mut line, size, notebook).await.unwrap_or_default();
-        let much = whole("mem_clients_normal") * 5 > whole("used_memory");
+        let buffers = whole("mem_clients_normal") + unseen;
+        let much = buffers * 5 > whole("used_memory");
         let crowded = whole("connected_clients") * 5 > whole("maxclients") * 4;
         let again = match much || crowded || !keys.biggest.is_empty() {
             true => self.again(&mut line, &keys.biggest, notebook).await,
@@ -52,9 +52,9 @@ impl RedisLink {
             maxmemory: whole("maxmemory"),
             policy: info.text("maxmemory_policy").unwrap_or_default().to_owned(),
             used_memory: whole("used_memory"),
-            dataset_bytes: whole("used_memory_dataset"),
-            overhead_bytes: whole("used_memory_overhead"),
-            client_bytes: whole("mem_clients_normal"),
+            dataset_bytes,
+            overhead_bytes: whole("used_memory_overhead") + unseen,
+            client_bytes: buffers,
             keys: info.keys().unwrap_or_default(),
             maxclients: info
                 .whole("maxclients")
@@ -67,6 +67,11 @@ impl RedisLink {
             persists: set("save").is_some_and(|save| !save.is_empty())
                 || set("appendonly") == Some("yes"),
             changes_since_save: whole("rdb_changes_since_last_save"),
+            login: self.user.clone().unwrap_or_else(|| "default".into()),
+            role: info.text("role").unwrap_or_default().to_owned(),
+            master_link: info.text("master_link_status").map(str::to_owned),
+            last_save: info.text("rdb_last_bgsave_status").unwrap_or_default().to_owned(),
+            last_append: info.text("aof_last_write_status").unwrap_or_default().to_owned(),
             settings: settings.clone(),
             biggest: keys.biggest,
             again,
@@ -174,15 +179,33 @@ impl RedisLink {
     }
 }
 
+/// What clients' buffers hold beyond what INFO says: it adds them up once a second only, and calls the rest data.
+fn unseen_buffers(clients: &[RedisClient], told: u64) -> u64 {
+    let held: u64 = clients.iter().map(|client| client.omem + client.qbuf).sum();
+    held.saturating_sub(told)
+}
+
 fn memory_words(info: &Info) -> String {
     let bytes = |field: &str| words::bytes(info.whole(field).unwrap_or_default());
     let limit = match info.whole("maxmemory") {
         Some(0) => "no limit".to_owned(),
         _ => bytes("maxmemory"),
     };
+    let failing = [
+        ("rdb_last_bgsave_status", "the last save"),
+        ("aof_last_write_status", "the last write to the append-only file"),
+    ]
+    .into_iter()
+    .filter(|(field, _)| info.text(field) == Some("err"))
+    .map(|(_, what)| format!("; {what} failed"));
+    let failing: String = failing.collect();
+    let link = match info.text("master_link_status") {
+        Some(link) => format!("; a replica whose link to its master is {link}"),
+        None => String::new(),
+    };
     format!(
         "used {} of {limit} ({}), dataset {}, overhead {}, client buffers {}; {} keys; {} OOM errors, \
-         {} evicted, {} connections rejected since the start",
+         {} evicted, {} connections rejected since the start{failing}{link}",
         bytes("used_memory"),
         info.text("maxmemory_policy").unwrap_or("policy unknown"),
         bytes("used_memory_dataset"),

@@ -6,6 +6,7 @@ use crate::config::TlsConfig;
 use crate::config::secret::Secret;
 use crate::domain::sample::Answer;
 
+pub mod acl;
 mod big;
 mod clients;
 mod connect;
@@ -17,6 +18,7 @@ mod keys;
 mod line;
 mod probe;
 mod rights;
+mod slowlog;
 
 pub use connect::CLIENT_NAME_PREFIX;
 pub use held::{Entered, KeptConnection};

@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use redis::{Pipeline, Value};
 
-use super::RedisLink;
 use super::connect::{multiplex, reply};
 use super::flush::Flushes;
 use super::held::Held;
 use super::info::Info;
+use super::{RedisLink, acl};
 use crate::domain::readings::Readings;
 use crate::domain::sample::{Answer, Origin, Sample, reading};
 use crate::ports::probe::{Probe, ProbeError};
@@ -23,8 +23,8 @@ use crate::targets::{Limit, ask_error};
 pub const HEARTBEAT_KEY: &str = "__simctl:hb";
 const HEARTBEAT_TTL_S: u64 = 60;
 
-/// The settings a diagnosis compares with later. A password is only said to be set.
-const SETTINGS: [&str; 22] = [
+/// The settings a diagnosis compares with later, beside the rules of the users. A password is only said to be set.
+const SETTINGS: [&str; 24] = [
     "maxmemory",
     "maxmemory-policy",
     "maxmemory-clients",
@@ -46,6 +46,8 @@ const SETTINGS: [&str; 22] = [
     "databases",
     "lazyfree-lazy-eviction",
     "activedefrag",
+    "replicaof",
+    "dir",
     PASSWORD,
 ];
 const PASSWORD: &str = "requirepass";
@@ -176,6 +178,7 @@ pub(super) fn settings_questions() -> Pipeline {
     for name in SETTINGS {
         questions.cmd("CONFIG").arg("GET").arg(name);
     }
+    questions.cmd("ACL").arg("LIST");
     questions
 }
 
@@ -183,7 +186,13 @@ pub(super) fn settings_of(
     replies: impl IntoIterator<Item = Result<Value, Answer>>,
 ) -> Result<BTreeMap<String, String>, Answer> {
     let mut settings = BTreeMap::new();
-    for answered in replies {
+    for (nth, answered) in replies.into_iter().enumerate() {
+        if nth >= SETTINGS.len() {
+            // A server without users (before Redis 6), or a login that may not look at them.
+            let lines = answered.ok().map(redis::from_redis_value::<Vec<String>>);
+            settings.extend(acl::rules(&lines.and_then(Result::ok).unwrap_or_default()));
+            continue;
+        }
         let pairs = redis::from_redis_value::<Vec<(String, String)>>(answered?).unwrap_or_default();
         // A setting that this version does not have is answered with nothing.
         settings.extend(pairs.into_iter().map(masked));

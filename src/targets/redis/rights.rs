@@ -30,7 +30,10 @@ impl RedisLink {
                 Ok(_) => false,
                 Err(answer) => return Err(format!("ACL DRYRUN {name}: {}", answer.describe())),
             };
-            match wanted.redis_commands.get(name.as_str()) {
+            // A command that is granted whole comes with what it is made of.
+            let whole = name.split('|').next().unwrap_or(&name);
+            let commands = &wanted.redis_commands;
+            match commands.get(name.as_str()).or_else(|| commands.get(whole)) {
                 Some(who) if !allowed => compared.missing.push(needed_by(&name, who)),
                 None if allowed && !HARMLESS.contains(&name.as_str()) => compared.more.push(name),
                 _ => {}

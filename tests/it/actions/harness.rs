@@ -119,7 +119,12 @@ impl Runtime for Process {
     }
 
     async fn inspect(&self, _unit: &Unit) -> Result<UnitState, RuntimeError> {
-        let life = self.life();
+        let mut life = self.life();
+        // A server may end by itself.
+        if let Some(ended) = life.child.as_mut().and_then(|child| child.try_wait().ok().flatten()) {
+            life.child = None;
+            life.exit_code = Some(ended.code().map_or(137, i64::from));
+        }
         let status = match (&life.child, life.paused) {
             (None, _) => UnitStatus::Exited,
             (Some(_), true) => UnitStatus::Paused,
@@ -132,7 +137,7 @@ impl Runtime for Process {
             exit_code: life.exit_code,
             started_at: Some(life.started_at),
             memory_limit: Some(400 << 20),
-            image: None,
+            ..UnitState::default()
         })
     }
 
@@ -366,7 +371,7 @@ impl PgServer {
         assert!(initdb.status().expect("initdb starts").success(), "initdb");
         let settings = format!(
             "port = {port}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = '{}'\n\
-             max_connections = 20\nfsync = off\nlog_min_messages = panic\n",
+             max_connections = 20\nmax_prepared_transactions = 5\nfsync = off\nlog_min_messages = panic\n",
             dir.path().display()
         );
         std::fs::write(data.join("postgresql.auto.conf"), settings).expect("its settings");

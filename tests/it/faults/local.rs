@@ -92,8 +92,7 @@ impl Runtime for Local {
             lab: self.label.lock().expect("no test panics while it holds this").clone(),
             exit_code,
             started_at: None,
-            memory_limit: None,
-            image: None,
+            ..UnitState::default()
         })
     }
 

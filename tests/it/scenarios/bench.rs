@@ -220,10 +220,13 @@ impl Bench {
                 lab: Some("lab".into()),
                 exit_code: (status == UnitStatus::Exited).then_some(137),
                 started_at: Some(self.started_at),
-                memory_limit: None,
-                image: None,
+                ..UnitState::default()
             }),
             log: None,
+            place: Default::default(),
+            slow_commands: None,
+            refusals: Vec::new(),
+            disk: None,
             redis: (runs && is_redis).then(|| self.redis_facts()),
             postgres: (runs && !is_redis).then(|| self.postgres_facts()),
             evidence: evidence(),
@@ -250,7 +253,6 @@ impl Bench {
         let mut prefixes = vec![share("cart:", self.leaked), share("user:", self.keys)];
         prefixes.retain(|share| share.keys > 0);
         RedisFacts {
-            settings: Default::default(),
             run_id: "run".into(),
             maxmemory: self.limit,
             policy: "noeviction".into(),
@@ -286,7 +288,11 @@ impl Bench {
         let idle = (0..self.idle).map(|n| session(100 + n, "idle", idle_for, "orders"));
         let busy = (0..self.busy).map(|n| session(200 + n, "active", 0.02, "web"));
         PostgresFacts {
+            tables: None,
+            holders: Some(Vec::new()),
             settings: None,
+            standing: None,
+            volumes: None,
             started_at: Some(self.started_at),
             max_connections: 20,
             reserved: 3,

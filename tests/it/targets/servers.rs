@@ -162,6 +162,21 @@ impl Postgres {
         server
     }
 
+    /// Stops it and starts it again as a standby that has no primary.
+    pub(super) fn become_standby(&mut self) {
+        self.process.signal(Signal::INT);
+        until("postgres ends", || self.process.has_exited());
+        fs::write(self.data.join("standby.signal"), "").unwrap();
+        self.process =
+            Process::start(unprivileged(&postgres_bin("postgres")).arg("-D").arg(&self.data));
+        until("the standby accepts connections", || self.try_sql("SELECT 1").is_ok());
+    }
+
+    /// The same as [`Self::sql`], in this database.
+    pub(super) fn sql_in(&self, database: &str, sql: &str) -> String {
+        self.psql(database, sql).unwrap_or_else(|said| panic!("{sql}: {said}"))
+    }
+
     /// SQL as superuser over the socket.
     pub(super) fn sql(&self, sql: &str) -> String {
         self.try_sql(sql).unwrap_or_else(|said| panic!("{sql}: {said}"))
@@ -169,12 +184,16 @@ impl Postgres {
 
     /// The error is what psql said.
     pub(super) fn try_sql(&self, sql: &str) -> Result<String, String> {
+        self.psql("postgres", sql)
+    }
+
+    fn psql(&self, database: &str, sql: &str) -> Result<String, String> {
         let port = self.link.port.to_string();
         let done = unprivileged("psql")
             .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-p", &port])
             .arg("-h")
             .arg(&self.data)
-            .args(["-c", sql])
+            .args(["-d", database, "-c", sql])
             .output()
             .expect("psql is installed");
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();

@@ -1,0 +1,323 @@
+//! What is behind a PostgreSQL in trouble: settings, access, volumes, sessions, locks, dead rows.
+
+use crate::agent::playbook::arguments::{
+    any_blocker, blocking_query, healthy_limit, idle_blocker, leaking_sessions, none,
+    open_transactions, postgres_access, postgres_settings, postgres_volumes, row_holders,
+    slow_queries, slow_sessions, table_after_holders,
+};
+use crate::agent::playbook::{Remedy, Row, Use, Wrong};
+
+pub(super) const ROWS: &[Row] = &[
+    Row {
+        cause: "read-only",
+        remedies: &[Remedy {
+            uses: &[Use { action: "reset_pg_setting", args: postgres_settings::read_only }],
+            only_after: None,
+            why: "Restoring the setting of the healthy server cures it; no session is cut and nothing restarts",
+            effect: "every new transaction may write again, in old sessions too",
+        }],
+        wrong: &[
+            Wrong { what: "promote_standby", does: "it is no standby: nothing to promote" },
+            Wrong { what: "restart_postgres", does: "the setting survives it" },
+        ],
+        advice: "who set default_transaction_read_only, and where: for the server, a role or a database",
+    },
+    Row {
+        cause: "standby",
+        remedies: &[],
+        wrong: &[
+            Wrong {
+                what: "promote_standby",
+                does: "beside a living primary makes two servers that both take writes",
+            },
+            Wrong { what: "reset_pg_setting", does: "no setting makes a standby writable" },
+        ],
+        advice: "where the primary is, and whether this client should write there; promoting is a person's \
+                 decision, once the old primary is fenced off",
+    },
+    Row {
+        cause: "sync-standby-missing",
+        remedies: &[Remedy {
+            uses: &[Use { action: "reset_pg_setting", args: postgres_settings::standby_names }],
+            only_after: None,
+            why: "Nobody of that name can confirm a commit; restoring the setting of the healthy server lets \
+                  the waiting commits go on, and cuts nobody",
+            effect: "waiting commits finish at once, later ones do not wait",
+        }],
+        wrong: &[
+            Wrong {
+                what: "restart_postgres",
+                does: "the setting survives it, and commits hang again",
+            },
+            Wrong {
+                what: "cancelling the waiting commits",
+                does: "each is then committed here and nowhere else; the next one hangs",
+            },
+        ],
+        advice: "the standby that synchronous_standby_names asks for: bring it back, or decide that commits \
+                 may do without it",
+    },
+    Row {
+        cause: "data-full",
+        remedies: &[Remedy {
+            uses: &[Use { action: "move_table", args: postgres_volumes::table }],
+            only_after: None,
+            why: "No row is lost: the table that fills the volume moves to one with room, and the volume is \
+                  free again; emptying it would lose data",
+            effect: "inserts work again; the table is locked while it is copied",
+        }],
+        wrong: &[
+            Wrong { what: "DELETE", does: "frees nothing: the file stays as large as it is" },
+            Wrong { what: "vacuum_table", does: "needs room itself and fails with 53100" },
+            Wrong {
+                what: "vacuum_full_table",
+                does: "writes a second copy on the same full volume",
+            },
+            Wrong { what: "truncate_table", does: "loses every row, where moving loses none" },
+        ],
+        advice: "what the table on the full volume is for, and who writes it: it needs a bound, or more room; \
+                 deleting rows frees nothing, and emptying it is a person's decision",
+    },
+    Row {
+        cause: "db-closed",
+        remedies: &[Remedy {
+            uses: &[Use { action: "open_database", args: postgres_access::database }],
+            only_after: None,
+            why: "It was open when the server was healthy; opening it touches no session and no data",
+            effect: "new clients connect again",
+        }],
+        wrong: &[
+            Wrong {
+                what: "restart_postgres",
+                does: "cuts the sessions that still work; it stays closed",
+            },
+            Wrong { what: "restore_role_access", does: "no role gets in, superusers neither" },
+        ],
+        advice: "who closed the database, and for what: a migration may be under way",
+    },
+    Row {
+        cause: "auth-nologin",
+        remedies: &[Remedy {
+            uses: &[Use { action: "restore_role_access", args: postgres_access::login }],
+            only_after: None,
+            why: "The role could log in when the server was healthy; one attribute is given back, no password \
+                  is touched",
+            effect: "the application logs in again",
+        }],
+        wrong: &[Wrong { what: "a new password", does: "the role may still not log in" }],
+        advice: "who took LOGIN from the role: it may have been locked out on purpose",
+    },
+    Row {
+        cause: "auth-expired",
+        remedies: &[Remedy {
+            uses: &[Use { action: "restore_role_access", args: postgres_access::valid_until }],
+            only_after: None,
+            why: "The password is right and only counts as wrong since it expired; the time it was valid until \
+                  is put back",
+            effect: "the application logs in again with the password it has",
+        }],
+        wrong: &[Wrong { what: "a new password", does: "is expired just the same" }],
+        advice: "VALID UNTIL of the role (pg_roles.rolvaliduntil), and who has to prolong it",
+    },
+    Row {
+        cause: "auth-password",
+        remedies: &[],
+        wrong: &[Wrong {
+            what: "a new password",
+            does: "locks out every other program that has the old one",
+        }],
+        advice: "the password in the secret store against the role's: who changed one of them",
+    },
+    Row {
+        cause: "auth-connect",
+        remedies: &[Remedy {
+            uses: &[Use { action: "restore_role_access", args: postgres_access::connect }],
+            only_after: None,
+            why: "The role could connect when the server was healthy; the one grant it had it by is given back",
+            effect: "the application connects again",
+        }],
+        wrong: &[Wrong { what: "a new password", does: "the password was never the trouble" }],
+        advice: "who revoked CONNECT on the database",
+    },
+    Row {
+        cause: "auth-table",
+        remedies: &[Remedy {
+            uses: &[Use { action: "restore_role_access", args: postgres_access::table }],
+            only_after: None,
+            why: "The role had the right when the server was healthy; only what is missing is given back",
+            effect: "the application writes again, in old sessions too",
+        }],
+        wrong: &[Wrong {
+            what: "making the role a superuser",
+            does: "gives it everything for one right",
+        }],
+        advice: "who revoked the right, and whether other tables lost it too (\\dp)",
+    },
+    Row {
+        cause: "idle-leak",
+        remedies: &[
+            Remedy {
+                uses: &[Use { action: "kill_idle_connections", args: leaking_sessions }],
+                only_after: None,
+                why: "Least destructive: end only this program's sessions that do nothing; no query and \
+                      no transaction is cut, and a restart would cut everybody",
+                effect: "their slots are free at once; the program has to connect anew",
+            },
+            Remedy {
+                uses: &[Use { action: "restart_postgres", args: none }],
+                only_after: Some("kill_idle_connections"),
+                why: "Ending the idle sessions alone did not help, and nothing smaller is left",
+                effect: "every session is cut, every slot is free",
+            },
+        ],
+        wrong: &[
+            Wrong { what: "restart_postgres", does: "cuts everybody, and the program leaks again" },
+            Wrong {
+                what: "raising max_connections",
+                does: "needs a restart and only moves the end",
+            },
+        ],
+        advice: "the program that opens these connections: let it close them or use a pool, or set a limit \
+                 on its role",
+    },
+    Row {
+        cause: "idle-in-transaction",
+        remedies: &[Remedy {
+            uses: &[Use { action: "kill_idle_transactions", args: open_transactions }],
+            only_after: None,
+            why: "Only the sessions that stopped inside a transaction are ended; what they wrote was never \
+                  committed and is rolled back. Idle sessions are not the cause, cancelling does nothing to a \
+                  session without a query, and a restart would cut everybody",
+            effect: "their slots and the rows they locked are free at once; what they had not committed is lost",
+        }],
+        wrong: &[
+            Wrong {
+                what: "kill_idle_connections",
+                does: "ends none of them: an open transaction is not idle",
+            },
+            Wrong { what: "pg_cancel_backend", does: "says yes and changes nothing" },
+            Wrong {
+                what: "restart_postgres",
+                does: "cuts everybody, and the program does it again",
+            },
+        ],
+        advice: "the program that leaves transactions open, or idle_in_transaction_session_timeout on its role",
+    },
+    Row {
+        cause: "xmin-held",
+        remedies: &[Remedy {
+            uses: &[
+                Use { action: "kill_idle_transactions", args: row_holders },
+                Use { action: "vacuum_table", args: table_after_holders },
+            ],
+            only_after: None,
+            why: "Nothing removes the rows while that transaction is open, and it does nothing; once it is gone \
+                  an ordinary vacuum is enough, beside readers and writers",
+            effect: "the rows become room for new ones; the file stays as large as it is",
+        }],
+        wrong: &[
+            Wrong {
+                what: "vacuum_full_table",
+                does: "locks everybody out and removes no row that is still needed",
+            },
+            Wrong { what: "more autovacuum", does: "reads the table again and again in vain" },
+            Wrong { what: "restart_postgres", does: "cuts everybody to end one session" },
+        ],
+        advice: "who keeps a transaction open for so long: a report belongs on a standby or in pieces",
+    },
+    Row {
+        cause: "lock-pile",
+        remedies: &[
+            Remedy {
+                uses: &[Use { action: "kill_blocker", args: idle_blocker }],
+                only_after: None,
+                why: "Only the session at the head of the queue is ended, which does nothing and keeps everybody \
+                      waiting; those who wait go on by themselves",
+                effect: "the lock is free at once; what that one session had not committed is rolled back",
+            },
+            Remedy {
+                uses: &[Use { action: "cancel_query", args: blocking_query }],
+                only_after: None,
+                why: "The session at the head of the queue is at work, so its query is cancelled before the session \
+                      is ended",
+                effect: "its statement is rolled back and the lock is free, unless the transaction goes on",
+            },
+            Remedy {
+                uses: &[Use { action: "kill_blocker", args: any_blocker }],
+                only_after: Some("cancel_query"),
+                why: "Cancelling its query did not free the lock",
+                effect: "the lock is free at once; what that one session had not committed is rolled back",
+            },
+        ],
+        wrong: &[
+            Wrong { what: "kill_idle_connections", does: "frees one slot for a moment" },
+            Wrong { what: "ending the waiting sessions", does: "the table stays locked" },
+            Wrong { what: "restart_postgres", does: "cuts everybody to end one session" },
+        ],
+        advice: "the session at the head of the queue: ending it frees all the others, ending waiting ones \
+                 frees nobody",
+    },
+    Row {
+        cause: "prepared-orphan",
+        remedies: &[],
+        wrong: &[
+            Wrong { what: "kill_blocker", does: "there is no session to end" },
+            Wrong { what: "ending the waiting sessions", does: "the rows stay locked" },
+            Wrong {
+                what: "restart_postgres",
+                does: "prepared transactions survive it, with their locks",
+            },
+        ],
+        advice: "the coordinator of the two-phase commit, which alone knows whether COMMIT PREPARED or ROLLBACK \
+                 PREPARED is right for it (pg_prepared_xacts)",
+    },
+    Row {
+        cause: "slow-pile",
+        remedies: &[Remedy {
+            uses: &[
+                Use { action: "cancel_query", args: slow_queries },
+                Use { action: "kill_idle_connections", args: slow_sessions },
+            ],
+            only_after: None,
+            why: "A cancelled query keeps its slot, so the queries are cancelled first and then those of their \
+                  sessions that stay idle are ended; who asks again at once is left alone",
+            effect: "the slots are free; their clients get an error and may ask again",
+        }],
+        wrong: &[
+            Wrong { what: "kill_idle_connections alone", does: "ends nobody who is active" },
+            Wrong { what: "cancel_query alone", does: "the sessions keep their slots" },
+            Wrong { what: "restart_postgres", does: "cuts everybody, and the queries come again" },
+        ],
+        advice: "the slow queries (pg_stat_activity, pg_stat_statements): cancelling them gives relief, an \
+                 index or a timeout lasts",
+    },
+    Row {
+        cause: "role-limit",
+        remedies: &[Remedy {
+            uses: &[Use { action: "reset_connection_limit", args: healthy_limit }],
+            only_after: None,
+            why: "The limit is the cause and nothing else is wrong; no session is touched",
+            effect: "the limit is what it was, and clients get in at once",
+        }],
+        wrong: &[
+            Wrong {
+                what: "kill_idle_connections",
+                does: "frees a slot for a moment, the limit stays",
+            },
+            Wrong { what: "restart_postgres", does: "the limit survives it" },
+            Wrong {
+                what: "raising max_connections",
+                does: "the limit is the role's, not the server's",
+            },
+        ],
+        advice: "the limit in pg_roles.rolconnlimit or pg_database.datconnlimit; ending sessions or a \
+                 restart does not change it",
+    },
+    Row {
+        cause: "plain-load",
+        remedies: &[],
+        wrong: &[Wrong { what: "kill_idle_connections", does: "only moves the load" }],
+        advice: "the number of clients against the number of slots: a pooler or a larger max_connections; \
+                 ending sessions only moves the load",
+    },
+];

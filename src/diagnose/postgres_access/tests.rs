@@ -1,0 +1,106 @@
+//! Refusals that read alike, told apart by the catalog; and what is said where it was not seen.
+
+use super::*;
+use crate::diagnose::testing::*;
+use crate::domain::sample::Origin;
+use FindingKind::{ProbeFailing, WritesRefused};
+
+fn healthy() -> PgStanding {
+    PgStanding {
+        in_recovery: Some(false),
+        role: Some(PgRole { name: "app".into(), can_login: true, ..PgRole::default() }),
+        database: Some(PgDatabase {
+            name: "app".into(),
+            is_open: true,
+            may_connect: true,
+            everybody_may_connect: true,
+        }),
+        heartbeat: Some(PgTableRights {
+            name: "public.hb".into(),
+            select: true,
+            insert: true,
+            update: true,
+        }),
+        ..PgStanding::default()
+    }
+}
+
+/// A client that is refused with this code, at the door or when it writes.
+fn refused(finding: FindingKind, code: &str, bend: impl FnOnce(&mut PgStanding)) -> Facts {
+    let mut facts = postgres(finding, Vec::new());
+    let refusal = error(code, "ERROR: some words");
+    let at_the_door = finding == ProbeFailing;
+    facts.samples = vec![Sample {
+        at: start(),
+        origin: Origin::Fresh,
+        took_ms: 1.0,
+        connect: if at_the_door { refusal.clone() } else { Answer::Ok },
+        read: if at_the_door { Answer::NotAsked } else { Answer::Ok },
+        write: if at_the_door { Answer::NotAsked } else { refusal },
+        readings: [("sessions", 1.0)].into(),
+    }];
+    let mut standing = healthy();
+    bend(&mut standing);
+    facts.postgres.as_mut().unwrap().standing = Some(standing);
+    facts
+}
+
+#[test]
+fn the_catalog_decides_between_refusals_that_read_alike() {
+    fn role(standing: &mut PgStanding) -> &mut PgRole {
+        standing.role.as_mut().unwrap()
+    }
+    fn database(standing: &mut PgStanding) -> &mut PgDatabase {
+        standing.database.as_mut().unwrap()
+    }
+    let cases: [(&str, Facts, &[&str]); 12] = [
+        (
+            "closed",
+            refused(ProbeFailing, "55000", |s| database(s).is_open = false),
+            &["db-closed: confirmed"],
+        ),
+        ("55000 of something else", refused(ProbeFailing, "55000", |_| ()), &[]),
+        (
+            "may not log in",
+            refused(ProbeFailing, "28000", |s| role(s).can_login = false),
+            &["auth-nologin: confirmed"],
+        ),
+        ("28000 of pg_hba.conf", refused(ProbeFailing, "28000", |_| ()), &[]),
+        (
+            "expired reads as a wrong password",
+            refused(ProbeFailing, "28P01", |s| role(s).expired = true),
+            &["auth-expired: confirmed"],
+        ),
+        ("a wrong password", refused(ProbeFailing, "28P01", |_| ()), &["auth-password: likely"]),
+        (
+            "no CONNECT",
+            refused(ProbeFailing, "42501", |s| database(s).may_connect = false),
+            &["auth-connect: confirmed"],
+        ),
+        ("42501 of something else", refused(ProbeFailing, "42501", |_| ()), &[]),
+        (
+            "no right to write",
+            refused(WritesRefused, "42501", |s| s.heartbeat.as_mut().unwrap().insert = false),
+            &["auth-table: confirmed"],
+        ),
+        ("writes refused otherwise", refused(WritesRefused, "42501", |_| ()), &[]),
+        (
+            "expired, and refused for something else",
+            refused(ProbeFailing, "55000", |s| role(s).expired = true),
+            &[],
+        ),
+        ("the role is gone", refused(ProbeFailing, "28P01", |s| s.role = None), &[]),
+    ];
+    for (story, facts, expected) in cases {
+        assert_eq!(graded(&facts), expected, "{story}");
+    }
+}
+
+#[test]
+fn nothing_is_said_where_the_catalog_was_not_seen() {
+    let mut facts = refused(ProbeFailing, "28000", |_| ());
+    facts.postgres.as_mut().unwrap().standing = None;
+    assert_eq!(graded(&facts), [""; 0]);
+    facts.postgres = None;
+    assert_eq!(graded(&facts), [""; 0]);
+}

@@ -1,0 +1,49 @@
+//! A table of the application's that belongs to one fault: made and dropped with it.
+
+use tokio_postgres::Client;
+
+use super::reach::{self, Session};
+use super::{FaultError, words};
+use crate::targets::Server;
+
+/// A name that no table has yet.
+pub(super) async fn unused(server: &Server, seed: u64) -> Result<String, FaultError> {
+    let name = words::table(seed);
+    if exists(server, &name).await? {
+        return Err(FaultError::Precondition(format!("a table {name} is there already")));
+    }
+    Ok(name)
+}
+
+/// Makes the table `(id, amount, note)` with rows 1 to `rows`, as the application's role.
+pub(super) async fn make(session: &Session, name: &str, rows: u64) -> Result<(), FaultError> {
+    run(
+        &session.client,
+        &format!(
+            "create table public.{name} (id int primary key, amount int not null, note text); \
+             insert into public.{name} select n, 0, 'row ' || n from generate_series(1, {rows}) n"
+        ),
+    )
+    .await
+}
+
+/// One or more statements without an answer.
+pub(super) async fn run(client: &Client, sql: &str) -> Result<(), FaultError> {
+    client.batch_execute(sql).await.map_err(|e| reach::sql_failed(format!("run `{sql}`"), e))
+}
+
+/// Whether it is there.
+pub(super) async fn exists(server: &Server, name: &str) -> Result<bool, FaultError> {
+    let session = reach::superuser_inside(server).await?;
+    let sql = "select exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace \
+               where n.nspname = 'public' and c.relname = $1)";
+    let row = session.client.query_one(sql, &[&name]).await;
+    Ok(row.map_err(|e| reach::sql_failed("look for the table of the fault", e))?.get(0))
+}
+
+/// Drops it, when it is there. Its sessions were ended before, but may need a moment to let go.
+pub(super) async fn drop(server: &Server, name: &str) -> Result<(), FaultError> {
+    let session = reach::superuser_inside(server).await?;
+    run(&session.client, &format!("set lock_timeout = '5s'; drop table if exists public.{name}"))
+        .await
+}

@@ -1,0 +1,90 @@
+//! Giving access back: each thing alone, proven and taken again.
+
+use serde_json::{Value, json};
+
+use super::harness::{PgServer, Way};
+use super::{WAYS, action, args, carry_out, failing, refusal, verified};
+
+async fn hands(postgres: &PgServer, statements: &str) {
+    let client = postgres.client("postgres", "hands").await;
+    client.batch_execute(statements).await.expect(statements);
+}
+
+/// Broken, given back, proven, taken again, given back.
+async fn there_and_back(postgres: &PgServer, name: &str, given: Value) {
+    let (action, args) = (action(name), args(given));
+    for way in WAYS {
+        let server = postgres.server(way);
+        let saved = carry_out(action, &server, &args).await;
+        verified(action, &server, &args, &saved).await;
+        let again = action.preview(&server, &args).await.expect_err("it has it");
+        assert!(again.to_string().contains("already"), "{again}");
+        assert!(!action.undo_commands(&server, &args, &saved).is_empty());
+        action.undo(&server, &args, &saved).await.expect("undo");
+        assert_eq!(
+            failing(&action.verify(&server, &args, &saved).await).len(),
+            1,
+            "{name} {way:?}"
+        );
+        let told = action.undo(&server, &args, &saved).await.expect("twice");
+        assert!(told.contains("already"), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn a_closed_database_is_opened_from_another_one() {
+    let mut postgres = PgServer::start().await;
+    hands(&postgres, "create database shop").await;
+    hands(&postgres, "alter database shop allow_connections false").await;
+    "shop".clone_into(&mut postgres.link.app.database);
+    there_and_back(&postgres, "open_database", json!({"database": "shop"})).await;
+    let server = postgres.server(Way::Direct);
+    let refused = refusal(action("open_database"), &server, json!({"database": "template0"})).await;
+    assert!(refused.contains("template"), "{refused}");
+    refusal(action("open_database"), &server, json!({"database": "no such one"})).await;
+}
+
+#[tokio::test]
+async fn one_grant_at_a_time_comes_back() {
+    let postgres = PgServer::start().await;
+    let with = |more: Value| {
+        let mut all = json!({"role": "app", "database": "postgres"});
+        all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        all
+    };
+    hands(
+        &postgres,
+        "create table public.t (id int); alter role app nologin; alter role app valid until '2001-01-01'; \
+         revoke connect on database postgres from public",
+    )
+    .await;
+    let restore = "restore_role_access";
+    there_and_back(&postgres, restore, with(json!({"grant": "login"}))).await;
+    there_and_back(&postgres, restore, with(json!({"grant": "valid-until", "value": "infinity"})))
+        .await;
+    there_and_back(&postgres, restore, with(json!({"grant": "connect"}))).await;
+    there_and_back(
+        &postgres,
+        restore,
+        json!({"role": "public", "database": "postgres", "grant": "connect"}),
+    )
+    .await;
+    let table = json!({"grant": "table", "table": "public.t", "rights": ["SELECT", "INSERT"]});
+    there_and_back(&postgres, restore, with(table)).await;
+
+    let server = postgres.server(Way::Direct);
+    for (given, why) in [
+        (
+            json!({"role": "nobody-here", "database": "postgres", "grant": "login"}),
+            "no role nobody-here",
+        ),
+        (json!({"role": "boss", "database": "postgres", "grant": "login"}), "already"),
+    ] {
+        let refused = refusal(action(restore), &server, given).await;
+        assert!(refused.contains(why), "{refused}");
+    }
+    hands(&postgres, "alter role boss nologin").await;
+    let boss = json!({"role": "boss", "database": "postgres", "grant": "login"});
+    let refused = refusal(action(restore), &server, boss).await;
+    assert!(refused.contains("superuser"), "{refused}");
+}
