@@ -75,13 +75,13 @@ impl<'a> Channel<'a> {
                 sql::spell_exec(place, None, self.action, sql, vars)
             }
             (Call::SqlIn { database, sql, vars }, Some(place), _) => {
-                sql::spell_exec(place, Some(database), self.action, sql, vars)
+                sql::spell_exec(place, Some(database.as_str()), self.action, sql, vars)
             }
             (Call::Sql { sql, vars }, None, Link::Postgres(link)) => {
                 sql::spell_direct(link, None, sql, vars)
             }
             (Call::SqlIn { database, sql, vars }, None, Link::Postgres(link)) => {
-                sql::spell_direct(link, Some(database), sql, vars)
+                sql::spell_direct(link, Some(database.as_str()), sql, vars)
             }
             (Call::Composed { database, sql, vars }, Some(place), _) => {
                 let place = sql::composed::place_of(place, database.as_deref());
@@ -120,13 +120,13 @@ impl<'a> Channel<'a> {
                 sql::exec(place, None, self.action, (sql, vars), deadline).await
             }
             (Call::SqlIn { database, sql, vars }, Some(place), _) => {
-                sql::exec(place, Some(database), self.action, (sql, vars), deadline).await
+                sql::exec(place, Some(database.as_str()), self.action, (sql, vars), deadline).await
             }
             (Call::Sql { sql, vars }, None, Link::Postgres(link)) => {
                 sql::direct(link, None, self.action, (sql, vars), deadline).await
             }
             (Call::SqlIn { database, sql, vars }, None, Link::Postgres(link)) => {
-                sql::direct(link, Some(database), self.action, (sql, vars), deadline).await
+                sql::direct(link, Some(database.as_str()), self.action, (sql, vars), deadline).await
             }
             (Call::Runtime(op), place, _) => {
                 let place = place.as_ref().ok_or_else(|| no_place(self.server))?;

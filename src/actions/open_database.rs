@@ -5,10 +5,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::Deserialize;
 
-use super::access::{beside, look_in, must};
+use super::access::{beside, must};
 use super::args::{Given, wrong};
 use super::channel::{Call, Channel, within};
 use super::checks::{announced, count, measured, unmeasured};
+use super::postgres::look_in;
 use super::{Action, ActionError, Arg, Descriptor, Need, Report, Saved};
 use crate::domain::execution::{Check, Output};
 use crate::domain::proposal::{Args, Preview, Risk, Undo};
@@ -83,7 +84,7 @@ impl Wanted {
 
     async fn look(&self, server: &Server) -> Result<Seen, ActionError> {
         let vars = vec![("database", self.database.clone())];
-        look_in(server, beside(&self.database), ID, QUESTION, &vars).await
+        look_in(server, Some(beside(&self.database)), ID, QUESTION, &vars).await
     }
 
     async fn closed(&self, server: &Server) -> Result<Seen, ActionError> {

@@ -43,7 +43,7 @@ pub(super) async fn look<T: DeserializeOwned>(
 /// The same, in this database where one is named.
 pub(super) async fn look_in<T: DeserializeOwned>(
     server: &Server,
-    database: Option<&String>,
+    database: Option<&str>,
     action: &'static str,
     question: &'static str,
     vars: &Vars,

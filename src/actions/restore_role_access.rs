@@ -6,9 +6,10 @@ use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::access::{look_in, must};
+use super::access::must;
 use super::channel::{Channel, within};
 use super::checks::{announced, kept, measured, unmeasured};
+use super::postgres::look_in;
 use super::{Action, ActionError, Arg, Descriptor, Need, Report, Saved};
 use crate::domain::execution::{Check, Output};
 use crate::domain::proposal::{Args, Preview, Risk, Undo};
@@ -59,7 +60,7 @@ struct Seen {
 }
 
 async fn look(server: &Server, wanted: &Wanted) -> Result<Seen, ActionError> {
-    look_in(server, wanted.place(), ID, wanted.question(), &wanted.vars()).await
+    look_in(server, Some(wanted.place()), ID, wanted.question(), &wanted.vars()).await
 }
 
 async fn lacking(server: &Server, wanted: &Wanted) -> Result<Seen, ActionError> {

@@ -133,7 +133,7 @@ impl Wanted {
         let mut vars = self.vars();
         vars.push(("after", json!(self.after).to_string()));
         let database = database(server)?;
-        let looking = look_in(server, Some(&database), ID, LOOK, &vars);
+        let looking = look_in(server, Some(database.as_str()), ID, LOOK, &vars);
         let state: State = within(LOOK_DEADLINE, "look at the table", looking).await?;
         match state.table.clone() {
             Some(table) => Ok((state, table)),

@@ -36,11 +36,11 @@ SET idle_session_timeout = 0;
 \\endif
 ";
 
-fn argv(place: &Place, database: Option<&String>, vars: &Vars) -> Vec<String> {
+fn argv(place: &Place, database: Option<&str>, vars: &Vars) -> Vec<String> {
     let mut argv = place.unit.client.clone();
     if let Some(database) = database {
         // The last one counts.
-        argv.extend(["-d".to_owned(), database.clone()]);
+        argv.extend(["-d".to_owned(), database.to_owned()]);
     }
     argv.extend(["-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"].map(String::from));
     for (name, value) in vars {
@@ -56,7 +56,7 @@ fn script(action: &str, sql: &str) -> String {
 
 pub(super) fn spell_exec(
     place: &Place,
-    database: Option<&String>,
+    database: Option<&str>,
     action: &str,
     sql: &str,
     vars: &Vars,
@@ -68,7 +68,7 @@ pub(super) fn spell_exec(
 
 pub(super) fn spell_direct(
     link: &PostgresLink,
-    database: Option<&String>,
+    database: Option<&str>,
     sql: &str,
     vars: &Vars,
 ) -> String {
@@ -87,7 +87,7 @@ pub(super) fn spell_direct(
 
 pub(in crate::actions) async fn exec(
     place: &Place,
-    database: Option<&String>,
+    database: Option<&str>,
     action: &str,
     (sql, vars): (&str, &Vars),
     deadline: Duration,
@@ -98,7 +98,7 @@ pub(in crate::actions) async fn exec(
 
 pub(super) async fn direct(
     link: &PostgresLink,
-    database: Option<&String>,
+    database: Option<&str>,
     action: &'static str,
     (sql, vars): (&str, &Vars),
     deadline: Duration,
@@ -108,8 +108,8 @@ pub(super) async fn direct(
 }
 
 /// The login, for another database where one is named.
-pub(in crate::actions) fn in_database(login: &Login, database: Option<&String>) -> Login {
-    let database = database.unwrap_or(&login.database).clone();
+pub(in crate::actions) fn in_database(login: &Login, database: Option<&str>) -> Login {
+    let database = database.unwrap_or(&login.database).to_owned();
     Login { database, ..login.clone() }
 }
 

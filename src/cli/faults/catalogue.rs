@@ -79,7 +79,8 @@ fn section(text: &mut String, fault: &dyn Fault) {
     );
     if let Ok(params) = complete_params(fault, &Default::default()) {
         for call in fault.calls(None, &params) {
-            let _ = writeln!(text, "- **Calls**: {call}");
+            // Otherwise `<prefix>` is taken for a tag, and not shown.
+            let _ = writeln!(text, "- **Calls**: {}", call.replace('<', "\\<"));
         }
     }
     for p in d.params {
