@@ -6,6 +6,7 @@ use serde::Serialize;
 use crate::domain::diagnosis::Grade;
 use crate::domain::execution::{Execution, Verification};
 use crate::domain::health::Health;
+use crate::domain::ids::CauseId;
 use crate::domain::incident::{Incident, Status};
 use crate::domain::injection::{Injection, InjectionState};
 use crate::domain::proposal::Consequence;
@@ -120,11 +121,18 @@ impl Outcome {
     }
 }
 
+/// Causes that cannot be told apart everywhere, and what is said then: a local process leaves no exit code behind.
+const COARSER: [(&str, &str); 1] = [("container-killed", "container-exited")];
+
 /// How it went otherwise than the catalogue says, in words.
 fn unexpected(fault: &Descriptor, incident: &Incident, ran: Option<&Execution>) -> Vec<String> {
     let mut found = Vec::new();
     let judged = incident.diagnosis.iter().flat_map(|diagnosis| &diagnosis.causes);
-    let named = judged.clone().any(|j| j.cause == *fault.cause && j.grade > Grade::Inconclusive);
+    let is_meant = |cause: &CauseId| {
+        let coarser = COARSER.iter().find(|(fine, _)| *fine == fault.cause);
+        *cause == *fault.cause || coarser.is_some_and(|(_, coarse)| *cause == **coarse)
+    };
+    let named = judged.clone().any(|j| is_meant(&j.cause) && j.grade > Grade::Inconclusive);
     if !named {
         found.push(format!("{} is not among the causes found", fault.cause));
     }
