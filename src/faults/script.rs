@@ -35,7 +35,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// Longer than the longest script.
 const PATIENCE: Duration = Duration::from_secs(100);
 
-/// ARGV[1]: seconds. The clock goes on while a script runs.
+/// `ARGV[1]`: seconds. The clock goes on while a script runs.
 const LOOP: &str = "local start = redis.call('TIME')[1] \
                     while redis.call('TIME')[1] - start < tonumber(ARGV[1]) do end \
                     return 'done'";
