@@ -23,8 +23,8 @@ const IMPURE: [&str; 12] = [
 
 /// What a file must hold to be a kind, by folder; the rest of a folder serves the kinds.
 const KINDS: [(&str, &str); 5] = [
-    ("actions", "impl Action for "),
-    ("faults", "impl Fault for "),
+    ("actions", ": Descriptor = Descriptor {"),
+    ("faults", ": Descriptor = Descriptor {"),
     ("detect", "fn judge("),
     ("diagnose", ": Judge = "),
     ("tui/screens", "impl Screen for "),
@@ -205,8 +205,8 @@ fn each_rule_finds_what_it_is_for() {
 #[test]
 fn a_forgotten_kind_is_found() {
     let list = "mod leak;\npub const ALL: &[&dyn Fault] = &[&leak::Leak];\nfn other() {}\n";
-    let kind = ("faults", "impl Fault for ");
-    let fault = "impl Fault for Leak {}";
+    let kind = ("faults", ": Descriptor = Descriptor {");
+    let fault = "static DESCRIPTOR: Descriptor = Descriptor { id: \"leak\" };";
     let mut all = vec![source("faults/leak.rs", fault), source("faults/mod.rs", list)];
     assert!(forgotten(kind, &all).is_empty());
     all.push(source("faults/words.rs", "fn words() {}"));

@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use serde_json::json;
 
 use super::args::{Given, wrong};
 use super::channel::{Call, Channel, Op, succeeded};
-use super::checks::{announced, kept, measured};
+use super::checks::{announced, kept, measured, unmeasured};
 use super::unit::inspect;
-use super::{ActionError, Descriptor, Report, Saved};
+use super::{Action, ActionError, Descriptor, Report, Saved};
 use crate::domain::execution::{Check, Output};
-use crate::domain::proposal::{Args, Preview};
+use crate::domain::proposal::{Args, Preview, Undo};
 use crate::domain::unit::{CpuLimit, UnitState, pids_of, pids_text};
 use crate::targets::Server;
 
@@ -81,6 +82,92 @@ impl Limit {
     }
 }
 
+#[async_trait]
+impl Action for Resetting {
+    fn descriptor(&self) -> &'static Descriptor {
+        self.descriptor
+    }
+
+    async fn preview(&self, server: &Server, args: &Args) -> Result<Preview, ActionError> {
+        let wanted = self.wanted(args)?;
+        let (state, now) = self.lowered(server, wanted).await?;
+        Ok(Preview {
+            commands: vec![self.channel(server).spell(&Call::Runtime(wanted.op()))],
+            scope: [
+                ("unit".into(), state.identity()),
+                ("now".into(), now.text()),
+                ("limit".into(), wanted.text()),
+            ]
+            .into(),
+            consequences: Vec::new(),
+            notes: vec![format!(
+                "from {} to {}; nothing is restarted",
+                now.words(),
+                wanted.words()
+            )],
+        })
+    }
+
+    fn undo_kind(&self, _args: &Args) -> Undo {
+        Undo::Exact("sets the limit to what it was before".into())
+    }
+
+    async fn save(&self, server: &Server, args: &Args) -> Result<Saved, ActionError> {
+        let (state, now) = self.lowered(server, self.wanted(args)?).await?;
+        Ok(Saved::from([
+            ("unit".into(), json!(state.identity())),
+            ("limit".into(), json!(now.text())),
+        ]))
+    }
+
+    async fn run(
+        &self,
+        server: &Server,
+        args: &Args,
+        report: Report<'_>,
+    ) -> Result<Output, ActionError> {
+        let wanted = self.wanted(args)?;
+        self.lowered(server, wanted).await?;
+        let (channel, call) = (self.channel(server), Call::Runtime(wanted.op()));
+        report(announced(channel.spell(&call)));
+        channel.perform(&call, CALL_DEADLINE).await
+    }
+
+    async fn verify(&self, server: &Server, args: &Args, saved: &Saved) -> Vec<Check> {
+        let checked = self.checks(server, args, saved).await;
+        checked.unwrap_or_else(|error| vec![unmeasured("limit", &error)])
+    }
+
+    fn undo_commands(&self, server: &Server, _args: &Args, saved: &Saved) -> Vec<String> {
+        let spelled = |before: Limit| self.channel(server).spell(&Call::Runtime(before.op()));
+        self.before(saved).map(spelled).into_iter().collect()
+    }
+
+    async fn undo(
+        &self,
+        server: &Server,
+        args: &Args,
+        saved: &Saved,
+    ) -> Result<String, ActionError> {
+        let (wanted, before) = (self.wanted(args)?, self.before(saved)?);
+        let now = wanted.of(&inspect(server).await?);
+        if now == Some(before) {
+            return Ok(format!("it may take {} already", before.words()));
+        }
+        if now != Some(wanted) {
+            return Err(ActionError::Precondition(
+                "the limit was changed by somebody else and stays".into(),
+            ));
+        }
+        let call = Call::Runtime(before.op());
+        let output = self.channel(server).perform(&call, CALL_DEADLINE).await?;
+        if succeeded(&output) {
+            return Ok(format!("it may take {} again", before.words()));
+        }
+        Err(ActionError::Precondition(output.stderr))
+    }
+}
+
 impl Resetting {
     fn wanted(self, args: &Args) -> Result<Limit, ActionError> {
         let text: String = Given::to(self.descriptor, args)?.required("limit", "a limit")?;
@@ -110,52 +197,7 @@ impl Resetting {
         Ok((state, now))
     }
 
-    pub(super) async fn preview(
-        self,
-        server: &Server,
-        args: &Args,
-    ) -> Result<Preview, ActionError> {
-        let wanted = self.wanted(args)?;
-        let (state, now) = self.lowered(server, wanted).await?;
-        Ok(Preview {
-            commands: vec![self.channel(server).spell(&Call::Runtime(wanted.op()))],
-            scope: [
-                ("unit".into(), state.identity()),
-                ("now".into(), now.text()),
-                ("limit".into(), wanted.text()),
-            ]
-            .into(),
-            consequences: Vec::new(),
-            notes: vec![format!(
-                "from {} to {}; nothing is restarted",
-                now.words(),
-                wanted.words()
-            )],
-        })
-    }
-
-    pub(super) async fn save(self, server: &Server, args: &Args) -> Result<Saved, ActionError> {
-        let (state, now) = self.lowered(server, self.wanted(args)?).await?;
-        Ok(Saved::from([
-            ("unit".into(), json!(state.identity())),
-            ("limit".into(), json!(now.text())),
-        ]))
-    }
-
-    pub(super) async fn run(
-        self,
-        server: &Server,
-        args: &Args,
-        report: Report<'_>,
-    ) -> Result<Output, ActionError> {
-        let wanted = self.wanted(args)?;
-        self.lowered(server, wanted).await?;
-        let (channel, call) = (self.channel(server), Call::Runtime(wanted.op()));
-        report(announced(channel.spell(&call)));
-        channel.perform(&call, CALL_DEADLINE).await
-    }
-
-    pub(super) async fn verify(
+    async fn checks(
         self,
         server: &Server,
         args: &Args,
@@ -171,35 +213,6 @@ impl Resetting {
             measured("the limit reads back", now == Some(wanted), reads),
             measured("same container, not restarted", same, life),
         ])
-    }
-
-    pub(super) fn undo_commands(self, server: &Server, saved: &Saved) -> Vec<String> {
-        let spelled = |before: Limit| self.channel(server).spell(&Call::Runtime(before.op()));
-        self.before(saved).map(spelled).into_iter().collect()
-    }
-
-    pub(super) async fn undo(
-        self,
-        server: &Server,
-        args: &Args,
-        saved: &Saved,
-    ) -> Result<String, ActionError> {
-        let (wanted, before) = (self.wanted(args)?, self.before(saved)?);
-        let now = wanted.of(&inspect(server).await?);
-        if now == Some(before) {
-            return Ok(format!("it may take {} already", before.words()));
-        }
-        if now != Some(wanted) {
-            return Err(ActionError::Precondition(
-                "the limit was changed by somebody else and stays".into(),
-            ));
-        }
-        let call = Call::Runtime(before.op());
-        let output = self.channel(server).perform(&call, CALL_DEADLINE).await?;
-        if succeeded(&output) {
-            return Ok(format!("it may take {} again", before.words()));
-        }
-        Err(ActionError::Precondition(output.stderr))
     }
 
     fn before(self, saved: &Saved) -> Result<Limit, ActionError> {

@@ -2,18 +2,14 @@
 
 use std::time::Duration;
 
-use async_trait::async_trait;
-
 use super::denial::{Denial, Felt};
-use super::{ANYWHERE, Class, Descriptor, Fault, FaultError, Grip, Params, Progress, Saved, Tier};
+use super::{ANYWHERE, Class, Descriptor, Tier};
 use crate::domain::finding::FindingKind;
 use crate::domain::proposal::Risk;
 use crate::domain::target::Engine;
-use crate::targets::Server;
 
-pub(super) struct AuthNologin;
-
-const DENIAL: Denial = Denial {
+pub(super) const FAULT: Denial = Denial {
+    descriptor: &DESCRIPTOR,
     code: "28000",
     felt: Felt::AtTheDoor,
     words: &["ALTER ROLE <the application's> NOLOGIN"],
@@ -41,42 +37,3 @@ static DESCRIPTOR: Descriptor = Descriptor {
     undo: &["give LOGIN back, unless somebody did already"],
     takes_within: Duration::from_secs(3),
 };
-
-#[async_trait]
-impl Fault for AuthNologin {
-    fn descriptor(&self) -> &'static Descriptor {
-        &DESCRIPTOR
-    }
-
-    async fn available(&self, server: &Server) -> Result<(), String> {
-        super::standing::runs_in(server, DESCRIPTOR.runtimes)?;
-        DENIAL.available(server).await
-    }
-
-    fn calls(&self, server: Option<&Server>, _params: &Params) -> Vec<String> {
-        DENIAL.calls(server)
-    }
-
-    async fn save(&self, server: &Server, _: &Params, _: u64) -> Result<Saved, FaultError> {
-        DENIAL.save(server).await
-    }
-
-    async fn inject(
-        &self,
-        server: &Server,
-        _params: &Params,
-        _saved: &Saved,
-        progress: Progress<'_>,
-    ) -> Result<Grip, FaultError> {
-        DENIAL.inject(server, progress).await?;
-        Ok(Box::new(()))
-    }
-
-    async fn took(&self, server: &Server, _: &Params, _: &Saved) -> Result<String, FaultError> {
-        DENIAL.took(server).await
-    }
-
-    async fn revert(&self, server: &Server, _: &Params, saved: &Saved) -> Result<(), FaultError> {
-        DENIAL.revert(server, saved).await
-    }
-}

@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use redis::aio::MultiplexedConnection;
-use serde_json::json;
 
 use super::keys::{self, grouped, megabytes};
 use super::marks::{saved as entry, text};
 use super::{
-    ANYWHERE, Class, Descriptor, Fault, FaultError, Grip, Params, Progress, Saved, Tier, reach,
-    words,
+    ANYWHERE, Class, Descriptor, Fault, FaultError, Grip, Params, Progress, Saved, Tier, filling,
+    reach,
 };
 use crate::domain::finding::FindingKind;
 use crate::domain::proposal::Risk;
@@ -62,19 +61,8 @@ impl Fault for BigKey {
             .collect()
     }
 
-    async fn save(
-        &self,
-        server: &Server,
-        _params: &Params,
-        seed: u64,
-    ) -> Result<Saved, FaultError> {
-        let mut con = reach::redis(server, reach::OURS).await?;
-        let full = keys::fullness(&mut con).await?;
-        keys::can_fill(server, &full)?;
-        Ok(Saved::from([
-            (entry::PREFIX.into(), json!(keys::unused_prefix(&mut con, seed).await?)),
-            (entry::SESSION.into(), json!(words::program(seed))),
-        ]))
+    async fn save(&self, server: &Server, _: &Params, seed: u64) -> Result<Saved, FaultError> {
+        filling::save(server, seed).await
     }
 
     async fn inject(
@@ -96,27 +84,12 @@ impl Fault for BigKey {
         Ok(Box::new(()))
     }
 
-    async fn took(
-        &self,
-        server: &Server,
-        _params: &Params,
-        saved: &Saved,
-    ) -> Result<String, FaultError> {
-        let mut con = reach::redis(server, reach::OURS).await?;
-        keys::refusal(&mut con, text(saved, entry::PREFIX)?)
-            .await?
-            .ok_or_else(|| FaultError::Precondition("a write still works".into()))
+    async fn took(&self, server: &Server, _: &Params, saved: &Saved) -> Result<String, FaultError> {
+        filling::took(server, saved).await
     }
 
-    async fn revert(
-        &self,
-        server: &Server,
-        _params: &Params,
-        saved: &Saved,
-    ) -> Result<(), FaultError> {
-        let mut con = reach::redis(server, reach::OURS).await?;
-        keys::unlink(&mut con, text(saved, entry::PREFIX)?).await?;
-        Ok(())
+    async fn revert(&self, server: &Server, _: &Params, saved: &Saved) -> Result<(), FaultError> {
+        filling::unlink(server, saved).await
     }
 }
 

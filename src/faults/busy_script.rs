@@ -2,16 +2,13 @@
 
 use std::time::Duration;
 
-use async_trait::async_trait;
-
-use super::script::{self, Kind};
-use super::{ANYWHERE, Class, Descriptor, Fault, FaultError, Grip, Params, Progress, Saved, Tier};
+use super::script::{Kind, PARAMS, Script};
+use super::{ANYWHERE, Class, Descriptor, Tier};
 use crate::domain::finding::FindingKind;
 use crate::domain::proposal::Risk;
 use crate::domain::target::Engine;
-use crate::targets::Server;
 
-pub(super) struct BusyScript;
+pub(super) const FAULT: Script = Script { descriptor: &DESCRIPTOR, kind: Kind::Reads };
 
 static DESCRIPTOR: Descriptor = Descriptor {
     id: "busy-script",
@@ -26,7 +23,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     finding: FindingKind::ProbeFailing,
     cause: "busy-script",
     fixed_by: &["kill_redis_script"],
-    params: script::PARAMS,
+    params: PARAMS,
     risk: Risk::Medium,
     untouched: &["every key", "the connections of clients, which wait or are told"],
     undo: &[
@@ -35,51 +32,3 @@ static DESCRIPTOR: Descriptor = Descriptor {
     ],
     takes_within: Duration::from_secs(3),
 };
-
-#[async_trait]
-impl Fault for BusyScript {
-    fn descriptor(&self) -> &'static Descriptor {
-        &DESCRIPTOR
-    }
-
-    fn calls(&self, _server: Option<&Server>, params: &Params) -> Vec<String> {
-        script::calls(Kind::Reads, params)
-    }
-
-    async fn save(
-        &self,
-        server: &Server,
-        _params: &Params,
-        seed: u64,
-    ) -> Result<Saved, FaultError> {
-        script::save(server, seed).await
-    }
-
-    async fn inject(
-        &self,
-        server: &Server,
-        params: &Params,
-        saved: &Saved,
-        progress: Progress<'_>,
-    ) -> Result<Grip, FaultError> {
-        script::inject(server, Kind::Reads, params, saved, progress).await
-    }
-
-    async fn took(
-        &self,
-        server: &Server,
-        _params: &Params,
-        _saved: &Saved,
-    ) -> Result<String, FaultError> {
-        script::took(server).await
-    }
-
-    async fn revert(
-        &self,
-        server: &Server,
-        _params: &Params,
-        saved: &Saved,
-    ) -> Result<(), FaultError> {
-        script::revert(server, saved).await
-    }
-}

@@ -3,12 +3,13 @@
 //! The statements are composed and quoted by the server. `$1` is the application's role, `$2` its database, `$3`
 //! what was saved.
 
+use async_trait::async_trait;
 use serde_json::json;
 use tokio_postgres::types::ToSql;
 
 use super::marks::text;
 use super::reach::{self, Closed, Session, postgres_link};
-use super::{FaultError, Progress, Saved};
+use super::{Descriptor, Fault, FaultError, Grip, Params, Progress, Saved, standing};
 use crate::targets::Server;
 
 const ORIGINAL: &str = "original";
@@ -23,6 +24,7 @@ pub(super) enum Felt {
 
 /// One thing that is taken from the application.
 pub(super) struct Denial {
+    pub(super) descriptor: &'static Descriptor,
     /// The SQLSTATE that the client gets.
     pub(super) code: &'static str,
     pub(super) felt: Felt,
@@ -36,8 +38,13 @@ pub(super) struct Denial {
     pub(super) restore: &'static str,
 }
 
-impl Denial {
-    pub(super) fn calls(&self, server: Option<&Server>) -> Vec<String> {
+#[async_trait]
+impl Fault for Denial {
+    fn descriptor(&self) -> &'static Descriptor {
+        self.descriptor
+    }
+
+    fn calls(&self, server: Option<&Server>, _: &Params) -> Vec<String> {
         let named = |word: &&str| {
             let Some(link) = server.and_then(|server| postgres_link(server).ok()) else {
                 return (*word).to_owned();
@@ -52,11 +59,17 @@ impl Denial {
         self.words.iter().map(named).collect()
     }
 
-    /// Why it cannot be denied here, if so.
-    pub(super) async fn available(&self, server: &Server) -> Result<(), String> {
+    async fn available(&self, server: &Server) -> Result<(), String> {
+        standing::runs_in(server, self.descriptor.runtimes)?;
         let link = postgres_link(server).map_err(|error| error.in_words())?;
         if link.app.user == "postgres" {
             return Err(format!("the application of {} is a superuser", server.target.id));
+        }
+        if self.code == "28P01" && trusts(server).await.map_err(|error| error.in_words())? {
+            return Err(format!(
+                "{} lets {} in without a password (pg_hba.conf), so none can expire",
+                server.target.id, link.app.user
+            ));
         }
         if self.felt == Felt::AtAWrite {
             let session = self.session(server).await.map_err(|error| error.in_words())?;
@@ -68,14 +81,9 @@ impl Denial {
         Ok(())
     }
 
-    pub(super) async fn save(&self, server: &Server) -> Result<Saved, FaultError> {
+    async fn save(&self, server: &Server, _: &Params, _: u64) -> Result<Saved, FaultError> {
         let link = postgres_link(server)?;
-        if self.code == "28P01" && self.refusal(server).await?.is_none() && trusts(server).await? {
-            return Err(FaultError::Precondition(format!(
-                "{} lets {} in without a password (pg_hba.conf), so none can expire",
-                server.target.id, link.app.user
-            )));
-        }
+        self.available(server).await.map_err(FaultError::Precondition)?;
         let session = self.session(server).await?;
         let names: [&(dyn ToSql + Sync); 2] = [&link.app.user, &link.app.database];
         let row = session.client.query_one(self.original, &names).await;
@@ -90,21 +98,23 @@ impl Denial {
         Ok(Saved::from([(ORIGINAL.into(), json!(original))]))
     }
 
-    pub(super) async fn inject(
+    async fn inject(
         &self,
         server: &Server,
+        _: &Params,
+        _: &Saved,
         progress: Progress<'_>,
-    ) -> Result<(), FaultError> {
+    ) -> Result<Grip, FaultError> {
         let link = postgres_link(server)?;
         let session = self.session(server).await?;
         let names: [&(dyn ToSql + Sync); 2] = [&link.app.user, &link.app.database];
         for statement in run(&session, self.deny, &names).await? {
             progress(statement);
         }
-        Ok(())
+        Ok(Box::new(()))
     }
 
-    pub(super) async fn took(&self, server: &Server) -> Result<String, FaultError> {
+    async fn took(&self, server: &Server, _: &Params, _: &Saved) -> Result<String, FaultError> {
         match self.refusal(server).await? {
             Some(words) if words.contains(self.code) => Ok(words),
             Some(words) => Err(FaultError::Precondition(format!("refused otherwise: {words}"))),
@@ -112,14 +122,16 @@ impl Denial {
         }
     }
 
-    pub(super) async fn revert(&self, server: &Server, saved: &Saved) -> Result<(), FaultError> {
+    async fn revert(&self, server: &Server, _: &Params, saved: &Saved) -> Result<(), FaultError> {
         let link = postgres_link(server)?;
         let session = self.session(server).await?;
         let original = text(saved, ORIGINAL)?;
         let names: [&(dyn ToSql + Sync); 3] = [&link.app.user, &link.app.database, &original];
         run(&session, self.restore, &names).await.map(drop)
     }
+}
 
+impl Denial {
     /// Rights on a table are the business of its own database; all else is done from another one.
     async fn session(&self, server: &Server) -> Result<Session, FaultError> {
         let database = &postgres_link(server)?.app.database;

@@ -9,8 +9,8 @@ use serde_json::json;
 use super::keys::{self, MOST_BYTES, VALUE_BYTES, grouped, megabytes};
 use super::marks::{saved as entry, text};
 use super::{
-    ANYWHERE, Class, Descriptor, Fault, FaultError, Grip, Params, Progress, Saved, Tier, reach,
-    words,
+    ANYWHERE, Class, Descriptor, Fault, FaultError, Grip, Params, Progress, Saved, Tier, filling,
+    reach, words,
 };
 use crate::domain::finding::FindingKind;
 use crate::domain::proposal::Risk;
@@ -82,17 +82,14 @@ impl Fault for LeakOom {
         let mut con = reach::redis(server, reach::OURS).await?;
         let full = keys::fullness(&mut con).await?;
         keys::can_fill(server, &full)?;
-        let mut free = keys::unused(&mut con, words::prefixes(seed)).await?.into_iter();
-        let prefix = free.next().ok_or_else(|| {
-            FaultError::Precondition("every prefix this fault could use is taken".into())
-        })?;
+        let mut saved = filling::names(&mut con, seed).await?;
+        let ours = text(&saved, entry::PREFIX)?;
+        let others = keys::unused(&mut con, words::prefixes(seed)).await?;
+        let others = others.into_iter().filter(|prefix| prefix != ours);
         let stays: Vec<String> =
-            if full.lasting_keys == 0 { free.take(2).collect() } else { Vec::new() };
-        Ok(Saved::from([
-            (entry::PREFIX.into(), json!(prefix)),
-            (entry::STAYS.into(), json!(stays)),
-            (entry::SESSION.into(), json!(words::program(seed))),
-        ]))
+            if full.lasting_keys == 0 { others.take(2).collect() } else { Vec::new() };
+        saved.insert(entry::STAYS.into(), json!(stays));
+        Ok(saved)
     }
 
     async fn inject(
@@ -113,27 +110,12 @@ impl Fault for LeakOom {
         Ok(Box::new(writer))
     }
 
-    async fn took(
-        &self,
-        server: &Server,
-        _params: &Params,
-        saved: &Saved,
-    ) -> Result<String, FaultError> {
-        let mut con = reach::redis(server, reach::OURS).await?;
-        keys::refusal(&mut con, text(saved, entry::PREFIX)?)
-            .await?
-            .ok_or_else(|| FaultError::Precondition("a write still works".into()))
+    async fn took(&self, server: &Server, _: &Params, saved: &Saved) -> Result<String, FaultError> {
+        filling::took(server, saved).await
     }
 
-    async fn revert(
-        &self,
-        server: &Server,
-        _params: &Params,
-        saved: &Saved,
-    ) -> Result<(), FaultError> {
-        let mut con = reach::redis(server, reach::OURS).await?;
-        keys::unlink(&mut con, text(saved, entry::PREFIX)?).await?;
-        Ok(())
+    async fn revert(&self, server: &Server, _: &Params, saved: &Saved) -> Result<(), FaultError> {
+        filling::unlink(server, saved).await
     }
 }
 

@@ -10,7 +10,7 @@ use super::keys::{self, Fullness, grouped, megabytes};
 use super::marks::{number, saved as entry, text};
 use super::{
     ANYWHERE, Class, Descriptor, Fault, FaultError, Grip, Param, Params, Progress, Saved, Tier,
-    reach, words,
+    filling, reach,
 };
 use crate::domain::finding::FindingKind;
 use crate::domain::proposal::Risk;
@@ -81,14 +81,13 @@ impl Fault for MaxmemoryLowered {
         let full = keys::fullness(&mut con).await?;
         let lowered = params[MEGABYTES] << 20;
         can_lower(server, &full, lowered)?;
-        let prefix = keys::unused_prefix(&mut con, seed).await?;
-        Ok(Saved::from([
-            (entry::PREFIX.into(), json!(prefix)),
-            (entry::SESSION.into(), json!(words::program(seed))),
+        let mut saved = filling::names(&mut con, seed).await?;
+        saved.extend([
             (ORIGINAL.into(), json!(full.limit)),
             (LOWERED.into(), json!(lowered)),
             (KEYS.into(), json!(WANTED_BYTES.saturating_sub(full.used) / KEY_BYTES)),
-        ]))
+        ]);
+        Ok(saved)
     }
 
     async fn inject(
@@ -113,16 +112,8 @@ impl Fault for MaxmemoryLowered {
         Ok(Box::new(()))
     }
 
-    async fn took(
-        &self,
-        server: &Server,
-        _params: &Params,
-        saved: &Saved,
-    ) -> Result<String, FaultError> {
-        let mut con = reach::redis(server, reach::OURS).await?;
-        keys::refusal(&mut con, text(saved, entry::PREFIX)?)
-            .await?
-            .ok_or_else(|| FaultError::Precondition("a write still works".into()))
+    async fn took(&self, server: &Server, _: &Params, saved: &Saved) -> Result<String, FaultError> {
+        filling::took(server, saved).await
     }
 
     async fn revert(

@@ -20,6 +20,7 @@ pub mod state;
 pub mod watchdog;
 
 mod denial;
+mod filling;
 mod full_volume;
 mod keys;
 mod marks;
@@ -87,8 +88,8 @@ pub const ALL: &[&dyn Fault] = &[
     &list_backlog::ListBacklog,
     &maxclients::Maxclients,
     &flushall::Flushall,
-    &busy_script::BusyScript,
-    &busy_script_wrote::BusyScriptWrote,
+    &busy_script::FAULT,
+    &busy_script_wrote::FAULT,
     &rdb_enospc::RdbEnospc,
     &aof_enospc::AofEnospc,
     &requirepass::Requirepass,
@@ -103,14 +104,14 @@ pub const ALL: &[&dyn Fault] = &[
     &slow_pile::SlowPile,
     &role_limit::RoleLimit,
     &xmin_held::XminHeld,
-    &read_only::ReadOnly,
+    &read_only::FAULT,
     &data_full::DataFull,
-    &sync_standby_missing::SyncStandbyMissing,
-    &db_closed::DbClosed,
-    &auth_nologin::AuthNologin,
-    &auth_expired::AuthExpired,
-    &auth_connect::AuthConnect,
-    &auth_table::AuthTable,
+    &sync_standby_missing::FAULT,
+    &db_closed::FAULT,
+    &auth_nologin::FAULT,
+    &auth_expired::FAULT,
+    &auth_connect::FAULT,
+    &auth_table::FAULT,
     &container_paused::ContainerPaused,
     &container_killed::ContainerKilled,
     &network_disconnected::NetworkDisconnected,

@@ -4,14 +4,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use redis::aio::MultiplexedConnection;
-use serde_json::json;
 
 use super::keys::{self, megabytes};
 use super::marks::{saved as entry, text};
-use super::sockets::{self, Socket};
+use super::sockets::Socket;
 use super::{
-    ANYWHERE, Class, Descriptor, Fault, FaultError, Grip, Params, Progress, Saved, Tier, reach,
-    words,
+    ANYWHERE, Class, Descriptor, Fault, FaultError, Grip, Params, Progress, Saved, Tier, filling,
+    reach,
 };
 use crate::domain::finding::FindingKind;
 use crate::domain::proposal::Risk;
@@ -65,15 +64,9 @@ impl Fault for OutputBuffers {
         ]
     }
 
-    async fn save(
-        &self,
-        server: &Server,
-        _params: &Params,
-        seed: u64,
-    ) -> Result<Saved, FaultError> {
+    async fn save(&self, server: &Server, _: &Params, seed: u64) -> Result<Saved, FaultError> {
         let mut con = reach::redis(server, reach::OURS).await?;
         let full = keys::fullness(&mut con).await?;
-        keys::can_fill(server, &full)?;
         if full.limit > MOST_ROUNDS * CLIENTS as u64 * VALUE_BYTES / 2 {
             return Err(FaultError::Precondition(format!(
                 "{} has a maxmemory of {} MB, more than this fault may fill",
@@ -81,10 +74,7 @@ impl Fault for OutputBuffers {
                 megabytes(full.limit)
             )));
         }
-        Ok(Saved::from([
-            (entry::PREFIX.into(), json!(keys::unused_prefix(&mut con, seed).await?)),
-            (entry::SESSION.into(), json!(words::program(seed))),
-        ]))
+        filling::save(server, seed).await
     }
 
     async fn inject(
@@ -123,28 +113,12 @@ impl Fault for OutputBuffers {
         )))
     }
 
-    async fn took(
-        &self,
-        server: &Server,
-        _params: &Params,
-        saved: &Saved,
-    ) -> Result<String, FaultError> {
-        let mut con = reach::redis(server, reach::OURS).await?;
-        keys::refusal(&mut con, text(saved, entry::PREFIX)?)
-            .await?
-            .ok_or_else(|| FaultError::Precondition("a write still works".into()))
+    async fn took(&self, server: &Server, _: &Params, saved: &Saved) -> Result<String, FaultError> {
+        filling::took(server, saved).await
     }
 
-    async fn revert(
-        &self,
-        server: &Server,
-        _params: &Params,
-        saved: &Saved,
-    ) -> Result<(), FaultError> {
-        let mut con = reach::redis(server, reach::OURS).await?;
-        sockets::end(&mut con, text(saved, entry::SESSION)?).await?;
-        keys::unlink(&mut con, text(saved, entry::PREFIX)?).await?;
-        Ok(())
+    async fn revert(&self, server: &Server, _: &Params, saved: &Saved) -> Result<(), FaultError> {
+        filling::leave(server, saved).await
     }
 }
 

@@ -3,15 +3,14 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde_json::json;
 
-use super::keys::{self, megabytes};
+use super::keys::megabytes;
 use super::marks::{saved as entry, text};
 use super::output_buffers::{BEYOND_BYTES, is_beyond};
-use super::sockets::{self, Socket};
+use super::sockets::Socket;
 use super::{
-    ANYWHERE, Class, Descriptor, Fault, FaultError, Grip, Params, Progress, Saved, Tier, reach,
-    words,
+    ANYWHERE, Class, Descriptor, Fault, FaultError, Grip, Params, Progress, Saved, Tier, filling,
+    reach,
 };
 use crate::domain::finding::FindingKind;
 use crate::domain::proposal::Risk;
@@ -57,19 +56,8 @@ impl Fault for QueryBuffers {
         )]
     }
 
-    async fn save(
-        &self,
-        server: &Server,
-        _params: &Params,
-        seed: u64,
-    ) -> Result<Saved, FaultError> {
-        let mut con = reach::redis(server, reach::OURS).await?;
-        let full = keys::fullness(&mut con).await?;
-        keys::can_fill(server, &full)?;
-        Ok(Saved::from([
-            (entry::PREFIX.into(), json!(keys::unused_prefix(&mut con, seed).await?)),
-            (entry::SESSION.into(), json!(words::program(seed))),
-        ]))
+    async fn save(&self, server: &Server, _: &Params, seed: u64) -> Result<Saved, FaultError> {
+        filling::save(server, seed).await
     }
 
     async fn inject(
@@ -100,28 +88,11 @@ impl Fault for QueryBuffers {
         )))
     }
 
-    async fn took(
-        &self,
-        server: &Server,
-        _params: &Params,
-        saved: &Saved,
-    ) -> Result<String, FaultError> {
-        let mut con = reach::redis(server, reach::OURS).await?;
-        keys::refusal(&mut con, text(saved, entry::PREFIX)?)
-            .await?
-            .ok_or_else(|| FaultError::Precondition("a write still works".into()))
+    async fn took(&self, server: &Server, _: &Params, saved: &Saved) -> Result<String, FaultError> {
+        filling::took(server, saved).await
     }
 
-    async fn revert(
-        &self,
-        server: &Server,
-        _params: &Params,
-        saved: &Saved,
-    ) -> Result<(), FaultError> {
-        let mut con = reach::redis(server, reach::OURS).await?;
-        sockets::end(&mut con, text(saved, entry::SESSION)?).await?;
-        // The attempts to write of those who look may have got through.
-        keys::unlink(&mut con, text(saved, entry::PREFIX)?).await?;
-        Ok(())
+    async fn revert(&self, server: &Server, _: &Params, saved: &Saved) -> Result<(), FaultError> {
+        filling::leave(server, saved).await
     }
 }

@@ -2,14 +2,24 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use redis::aio::MultiplexedConnection;
 use serde_json::json;
 use tokio::time::sleep;
 
 use super::marks::{number, saved as entry, text};
-use super::{FaultError, Grip, Param, Params, Progress, Saved, keys, reach, redis_state, words};
+use super::{
+    Descriptor, Fault, FaultError, Grip, Param, Params, Progress, Saved, filling, keys, reach,
+    redis_state,
+};
 use crate::engine::tasks::Tasks;
 use crate::targets::Server;
+
+/// One such script.
+pub(super) struct Script {
+    pub(super) descriptor: &'static Descriptor,
+    pub(super) kind: Kind,
+}
 
 /// Whether the script writes before it begins to loop.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -47,52 +57,77 @@ fn source(kind: Kind) -> String {
     }
 }
 
-pub(super) fn calls(kind: Kind, params: &Params) -> Vec<String> {
-    let keys = match kind {
-        Kind::Reads => "0",
-        Kind::Writes => "1 <prefix>run",
-    };
-    vec![
-        format!("CONFIG SET {THRESHOLD} {LOWERED}"),
-        format!("EVAL \"{}\" {keys} {}", source(kind), params[SECONDS]),
-    ]
-}
+#[async_trait]
+impl Fault for Script {
+    fn descriptor(&self) -> &'static Descriptor {
+        self.descriptor
+    }
 
-pub(super) async fn save(server: &Server, seed: u64) -> Result<Saved, FaultError> {
-    let mut con = reach::redis(server, reach::OURS).await?;
-    let free = keys::unused(&mut con, words::prefixes(seed)).await?;
-    let prefix = free.first().ok_or_else(|| {
-        FaultError::Precondition("every prefix this fault could use is taken".into())
-    })?;
-    let original = redis_state::setting(&mut con, THRESHOLD).await?;
-    Ok(Saved::from([
-        (entry::PREFIX.into(), json!(prefix)),
-        (entry::SESSION.into(), json!(words::program(seed))),
-        (THRESHOLD.into(), json!(original)),
-        (LOWERED_TO.into(), json!(LOWERED)),
-    ]))
-}
+    fn calls(&self, _: Option<&Server>, params: &Params) -> Vec<String> {
+        let keys = match self.kind {
+            Kind::Reads => "0",
+            Kind::Writes => "1 <prefix>run",
+        };
+        vec![
+            format!("CONFIG SET {THRESHOLD} {LOWERED}"),
+            format!("EVAL \"{}\" {keys} {}", source(self.kind), params[SECONDS]),
+        ]
+    }
 
-pub(super) async fn inject(
-    server: &Server,
-    kind: Kind,
-    params: &Params,
-    saved: &Saved,
-    progress: Progress<'_>,
-) -> Result<Grip, FaultError> {
-    let mut con = reach::redis(server, text(saved, entry::SESSION)?).await?;
-    redis_state::set(&mut con, THRESHOLD, &number(saved, LOWERED_TO)?.to_string()).await?;
-    let key = format!("{}run", text(saved, entry::PREFIX)?);
-    let seconds = params[SECONDS];
-    let mut tasks = Tasks::default();
-    tasks.spawn("faults: script", async move {
-        con.set_response_timeout(PATIENCE);
-        // Killed, stopped or done: whichever it was, it is not this task that tells.
-        let ended = run(&mut con, kind, &key, seconds).await;
-        tracing::debug!(?ended, "the script of a fault ended");
-    });
-    progress(format!("a script runs for {seconds} s at most"));
-    Ok(Box::new(tasks))
+    async fn save(&self, server: &Server, _: &Params, seed: u64) -> Result<Saved, FaultError> {
+        let mut con = reach::redis(server, reach::OURS).await?;
+        let mut saved = filling::names(&mut con, seed).await?;
+        saved.extend([
+            (THRESHOLD.into(), json!(redis_state::setting(&mut con, THRESHOLD).await?)),
+            (LOWERED_TO.into(), json!(LOWERED)),
+        ]);
+        Ok(saved)
+    }
+
+    async fn inject(
+        &self,
+        server: &Server,
+        params: &Params,
+        saved: &Saved,
+        progress: Progress<'_>,
+    ) -> Result<Grip, FaultError> {
+        let mut con = reach::redis(server, text(saved, entry::SESSION)?).await?;
+        redis_state::set(&mut con, THRESHOLD, &number(saved, LOWERED_TO)?.to_string()).await?;
+        let key = format!("{}run", text(saved, entry::PREFIX)?);
+        let (kind, seconds) = (self.kind, params[SECONDS]);
+        let mut tasks = Tasks::default();
+        tasks.spawn("faults: script", async move {
+            con.set_response_timeout(PATIENCE);
+            // Killed, stopped or done: whichever it was, it is not this task that tells.
+            let ended = run(&mut con, kind, &key, seconds).await;
+            tracing::debug!(?ended, "the script of a fault ended");
+        });
+        progress(format!("a script runs for {seconds} s at most"));
+        Ok(Box::new(tasks))
+    }
+
+    /// The server's words while it is busy.
+    async fn took(&self, server: &Server, _: &Params, _: &Saved) -> Result<String, FaultError> {
+        let mut con = reach::redis(server, reach::OURS).await?;
+        busy(&mut con)
+            .await?
+            .ok_or_else(|| FaultError::Precondition("every command is still answered".into()))
+    }
+
+    /// Ends our script, or waits for its end; nobody else's script is killed, because none can run beside it.
+    async fn revert(&self, server: &Server, _: &Params, saved: &Saved) -> Result<(), FaultError> {
+        let mut con = reach::redis(server, reach::OURS).await?;
+        while busy(&mut con).await?.is_some() {
+            // UNKILLABLE when it has written: then its own bound ends it.
+            let _: redis::RedisResult<()> =
+                redis::cmd("SCRIPT").arg("KILL").query_async(&mut con).await;
+            sleep(LOOK_AGAIN).await;
+        }
+        let ours = number(saved, LOWERED_TO)?.to_string();
+        redis_state::set_back(&mut con, THRESHOLD, &ours, text(saved, THRESHOLD)?).await?;
+        keys::unlink(&mut con, text(saved, entry::PREFIX)?).await?;
+        Ok(())
+    }
 }
 
 async fn run(
@@ -110,14 +145,6 @@ async fn run(
     eval.arg(seconds).query_async(con).await
 }
 
-/// The server's words while it is busy.
-pub(super) async fn took(server: &Server) -> Result<String, FaultError> {
-    let mut con = reach::redis(server, reach::OURS).await?;
-    busy(&mut con)
-        .await?
-        .ok_or_else(|| FaultError::Precondition("every command is still answered".into()))
-}
-
 async fn busy(con: &mut MultiplexedConnection) -> Result<Option<String>, FaultError> {
     let answered: redis::RedisResult<String> = redis::cmd("PING").query_async(con).await;
     match answered {
@@ -127,19 +154,4 @@ async fn busy(con: &mut MultiplexedConnection) -> Result<Option<String>, FaultEr
         }
         Err(error) => Err(FaultError::failed("ask for PING", error)),
     }
-}
-
-/// Ends our script, or waits for its end; nobody else's script is killed, because none can run beside it.
-pub(super) async fn revert(server: &Server, saved: &Saved) -> Result<(), FaultError> {
-    let mut con = reach::redis(server, reach::OURS).await?;
-    while busy(&mut con).await?.is_some() {
-        // UNKILLABLE when it has written: then its own bound ends it.
-        let _: redis::RedisResult<()> =
-            redis::cmd("SCRIPT").arg("KILL").query_async(&mut con).await;
-        sleep(LOOK_AGAIN).await;
-    }
-    let ours = number(saved, LOWERED_TO)?.to_string();
-    redis_state::set_back(&mut con, THRESHOLD, &ours, text(saved, THRESHOLD)?).await?;
-    keys::unlink(&mut con, text(saved, entry::PREFIX)?).await?;
-    Ok(())
 }

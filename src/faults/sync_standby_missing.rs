@@ -2,22 +2,23 @@
 
 use std::time::Duration;
 
-use async_trait::async_trait;
+use futures::FutureExt;
 use tokio::time::timeout;
 
-use super::pg_setting::Setting;
+use super::pg_setting::{Setting, UNDO};
 use super::reach::{self, postgres_link};
-use super::{
-    ANYWHERE, Class, Descriptor, Fault, FaultError, Grip, Params, Progress, Saved, Tier, standing,
-};
+use super::{ANYWHERE, Class, Descriptor, FaultError, Tier};
 use crate::domain::finding::FindingKind;
 use crate::domain::proposal::Risk;
 use crate::domain::target::Engine;
 use crate::targets::Server;
 
-pub(super) struct SyncStandbyMissing;
-
-const SETTING: Setting = Setting { name: "synchronous_standby_names", value: "reporting" };
+pub(super) const FAULT: Setting = Setting {
+    descriptor: &DESCRIPTOR,
+    name: "synchronous_standby_names",
+    value: "reporting",
+    took: |server| took(server).boxed(),
+};
 /// A commit on a healthy server takes milliseconds.
 const HANGS: Duration = Duration::from_millis(700);
 
@@ -37,81 +38,27 @@ static DESCRIPTOR: Descriptor = Descriptor {
     params: &[],
     risk: Risk::Medium,
     untouched: &["data", "every other setting"],
-    undo: &[
-        "put the line of postgresql.auto.conf back as it was, unless somebody did already, and reload",
-    ],
+    undo: UNDO,
     takes_within: Duration::from_secs(5),
 };
 
-#[async_trait]
-impl Fault for SyncStandbyMissing {
-    fn descriptor(&self) -> &'static Descriptor {
-        &DESCRIPTOR
+async fn took(server: &Server) -> Result<String, FaultError> {
+    let link = postgres_link(server)?;
+    let session = reach::postgres(link, &link.app, reach::OURS).await?;
+    let failed = |error| reach::sql_failed("try to commit", error);
+    let row = session.client.query_one("select pg_backend_pid()", &[]).await.map_err(failed)?;
+    // A commit record and nothing else.
+    let commit = session.client.batch_execute("select pg_logical_emit_message(true, 'look', '')");
+    if let Ok(done) = timeout(HANGS, commit).await {
+        done.map_err(failed)?;
+        return Err(FaultError::Precondition("a commit still works".into()));
     }
-
-    async fn available(&self, server: &Server) -> Result<(), String> {
-        standing::runs_in(server, DESCRIPTOR.runtimes)?;
-        SETTING.available(server).await
-    }
-
-    fn calls(&self, _server: Option<&Server>, _params: &Params) -> Vec<String> {
-        SETTING.calls()
-    }
-
-    async fn save(
-        &self,
-        server: &Server,
-        _params: &Params,
-        _seed: u64,
-    ) -> Result<Saved, FaultError> {
-        SETTING.save(server).await
-    }
-
-    async fn inject(
-        &self,
-        server: &Server,
-        _params: &Params,
-        _saved: &Saved,
-        progress: Progress<'_>,
-    ) -> Result<Grip, FaultError> {
-        SETTING.inject(server).await?;
-        progress(format!("{} is {}", SETTING.name, SETTING.value));
-        Ok(Box::new(()))
-    }
-
-    async fn took(
-        &self,
-        server: &Server,
-        _params: &Params,
-        _saved: &Saved,
-    ) -> Result<String, FaultError> {
-        let link = postgres_link(server)?;
-        let session = reach::postgres(link, &link.app, reach::OURS).await?;
-        let failed = |error| reach::sql_failed("try to commit", error);
-        let row = session.client.query_one("select pg_backend_pid()", &[]).await.map_err(failed)?;
-        // A commit record and nothing else.
-        let commit =
-            session.client.batch_execute("select pg_logical_emit_message(true, 'look', '')");
-        if let Ok(done) = timeout(HANGS, commit).await {
-            done.map_err(failed)?;
-            return Err(FaultError::Precondition("a commit still works".into()));
-        }
-        let look = reach::superuser(server).await?;
-        let sql = "select wait_event, pg_cancel_backend(pid) from pg_stat_activity where pid = $1";
-        let pid: i32 = row.get(0);
-        let row = look.client.query_one(sql, &[&pid]).await.map_err(failed)?;
-        match row.get::<_, Option<&str>>(0) {
-            Some("SyncRep") => Ok("a commit waits for a standby (SyncRep)".into()),
-            other => Err(FaultError::Precondition(format!("a commit hangs in {other:?}"))),
-        }
-    }
-
-    async fn revert(
-        &self,
-        server: &Server,
-        _params: &Params,
-        saved: &Saved,
-    ) -> Result<(), FaultError> {
-        SETTING.revert(server, saved).await
+    let look = reach::superuser(server).await?;
+    let sql = "select wait_event, pg_cancel_backend(pid) from pg_stat_activity where pid = $1";
+    let pid: i32 = row.get(0);
+    let row = look.client.query_one(sql, &[&pid]).await.map_err(failed)?;
+    match row.get::<_, Option<&str>>(0) {
+        Some("SyncRep") => Ok("a commit waits for a standby (SyncRep)".into()),
+        other => Err(FaultError::Precondition(format!("a commit hangs in {other:?}"))),
     }
 }

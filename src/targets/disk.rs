@@ -1,6 +1,7 @@
 //! The file system a server keeps its data on, asked from inside what the server runs in, and the lab's own spare
 //! files there: ballast of a fault and the reserve that its keeper laid by.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Place, dial};
@@ -20,10 +21,20 @@ const KB: u64 = 1_024;
 
 /// How full it is, and what of it is the lab's own.
 pub async fn look(place: &Place, dir: &str) -> Result<Disk, Answer> {
-    let told = run(place, &["df", "-P", "-k", dir]).await?;
-    let (total, available) =
-        sizes(&told.stdout).ok_or_else(|| dial::failed("DF", told.stderr.trim()))?;
+    let sizes = sizes(place, std::slice::from_ref(&dir.to_owned())).await?;
+    let (total, available) = sizes.get(dir).copied().unwrap_or_default();
     Ok(Disk { dir: dir.to_owned(), total, available, spare: spare_files(place, dir).await? })
+}
+
+/// Size and free bytes of the file systems below these directories, by directory.
+pub async fn sizes(place: &Place, dirs: &[String]) -> Result<BTreeMap<String, (u64, u64)>, Answer> {
+    if dirs.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let argv: Vec<&str> =
+        ["df", "-P", "-k"].into_iter().chain(dirs.iter().map(String::as_str)).collect();
+    let told = run(place, &argv).await?;
+    by_directory(dirs, &told.stdout).ok_or_else(|| dial::failed("DF", told.stderr.trim()))
 }
 
 /// The spare files that are there now.
@@ -45,9 +56,15 @@ async fn run(place: &Place, argv: &[&str]) -> Result<Output, Answer> {
     ran.map_err(|error| dial::failed("RUNTIME", error.to_string()))
 }
 
-/// (total, available) in bytes, from the second line of `df -P -k`.
-fn sizes(told: &str) -> Option<(u64, u64)> {
-    let mut fields = told.lines().nth(1)?.split_whitespace().skip(1);
+/// One line for each that was asked for, in that order, below the headings; a missing one leaves its line out.
+fn by_directory(dirs: &[String], told: &str) -> Option<BTreeMap<String, (u64, u64)>> {
+    let lines: Vec<(u64, u64)> = told.lines().skip(1).map(size).collect::<Option<_>>()?;
+    (lines.len() == dirs.len()).then(|| dirs.iter().cloned().zip(lines).collect())
+}
+
+/// (total, available) in bytes, from a line of `df -P -k`.
+fn size(line: &str) -> Option<(u64, u64)> {
+    let mut fields = line.split_whitespace().skip(1);
     let total: u64 = fields.next()?.parse().ok()?;
     let available: u64 = fields.nth(1)?.parse().ok()?;
     Some((total * KB, available * KB))
@@ -78,9 +95,15 @@ mod tests {
     #[test]
     fn df_and_stat_are_read_by_their_columns() {
         let df = "Filesystem     1024-blocks  Used Available Capacity Mounted on\n\
-                  tmpfs                 6144  6100        44     100% /data\n";
-        assert_eq!(sizes(df), Some((6_144 * KB, 44 * KB)));
-        assert_eq!(sizes("df: /nowhere: No such file or directory\n"), None);
+                  tmpfs                 6144  6100        44     100% /data\n\
+                  tmpfs                32768    8     32760     1% /tablespace\n";
+        let dirs = ["/data", "/tablespace"].map(str::to_owned);
+        let sizes = by_directory(&dirs, df).unwrap();
+        assert_eq!(sizes["/data"], (6_144 * KB, 44 * KB));
+        assert_eq!(sizes["/tablespace"], (32_768 * KB, 32_760 * KB));
+        let three = [dirs[0].clone(), "/nowhere".to_owned(), dirs[1].clone()];
+        assert_eq!(by_directory(&three, df), None, "whose line is whose is not known");
+        assert_eq!(by_directory(&dirs, "df: /nowhere: No such file or directory\n"), None);
         let files = listed("5500928 /data/.simctl-ballast\n524288 /data/.simctl-reserve\n");
         assert_eq!(files.len(), 2);
         assert_eq!((files[0].bytes, files[1].path.as_str()), (5_500_928, "/data/.simctl-reserve"));

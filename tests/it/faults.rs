@@ -21,6 +21,7 @@ mod detached;
 mod guards;
 mod local;
 mod memory;
+mod orphans;
 mod postgres;
 mod refusals;
 

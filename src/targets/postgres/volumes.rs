@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures::FutureExt;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_postgres::types::Json;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::PostgresLink;
 use super::connect::{PgConnection, Session, answer_of};
@@ -13,18 +15,15 @@ use crate::diagnose::facts::{PgVolume, SizedTable};
 use crate::diagnose::source;
 use crate::domain::readings::Name;
 use crate::domain::sample::{Answer, reading};
-use crate::ports::runtime::ExecLimits;
 use crate::targets::notebook::Notebook;
-use crate::targets::{Limit, Place, dial};
+use crate::targets::{Place, disk};
 
 /// A volume fills in seconds at the fastest, and looking starts a process.
 const CALM_PERIOD: Duration = Duration::from_secs(10);
 /// The second look that makes it certain should not be waited for so long.
 const FULL_PERIOD: Duration = Duration::from_secs(1);
-const DEADLINE: Duration = Duration::from_secs(1);
 /// Worth a second look.
 const NEARLY_FULL_PERCENT: f64 = 90.0;
-const KB: u64 = 1_024;
 
 /// The tablespaces that somebody made, by their place in the file system.
 const LOCATIONS: &str = "SELECT pg_tablespace_location(oid) FROM pg_tablespace \
@@ -46,84 +45,88 @@ SELECT coalesce(json_agg(json_build_object(
 #[derive(Default)]
 pub(super) struct Volumes {
     place: Option<Place>,
-    last: Mutex<Option<Look>>,
+    looks: Mutex<Looks>,
 }
 
-struct Look {
-    next: Instant,
+type Sizes = BTreeMap<String, (u64, u64)>;
+
+#[derive(Default)]
+struct Looks {
+    /// How many have been taken.
+    taken: f64,
+    /// What the last one came to.
     readings: Vec<(Name, f64)>,
+    /// `None`: never looked.
+    next: Option<Instant>,
+    /// One that is being taken; the probe does not wait for the process it starts.
+    running: Option<AbortOnDropHandle<Result<Sizes, Answer>>>,
 }
 
 impl Volumes {
     pub(super) fn at(place: Option<Place>) -> Self {
-        Self { place, last: Mutex::default() }
+        Self { place, looks: Mutex::default() }
     }
 
-    /// The last look as readings; a new one when it is time. Nothing where there are no such volumes.
+    /// The last look as readings; begins a new one when it is time. Nothing where there are no such volumes.
     pub(super) async fn readings(&self, session: &PgConnection) -> Vec<(Name, f64)> {
         let Some(place) = &self.place else { return Vec::new() };
-        let mut last = self.last.lock().await;
-        if let Some(look) = last.as_ref().filter(|look| Instant::now() < look.next) {
-            return look.readings.clone();
+        let mut looks = self.looks.lock().await;
+        looks.collect();
+        if looks.running.is_none() && looks.next.is_none_or(|next| next <= Instant::now()) {
+            match locations(session).await {
+                Ok(dirs) => looks.running = Some(begin(place.clone(), dirs)),
+                Err(answer) => looks.end(Err(answer)),
+            }
         }
-        let looks = last.as_ref().and_then(|look| look.readings.first()).map_or(0.0, |(_, n)| *n);
-        let readings = match measure(place, session).await {
+        looks.readings.clone()
+    }
+}
+
+impl Looks {
+    /// Takes in a look that has ended.
+    fn collect(&mut self) {
+        if self.running.as_ref().is_some_and(AbortOnDropHandle::is_finished)
+            && let Some(Some(Ok(sizes))) = self.running.take().map(FutureExt::now_or_never)
+        {
+            self.end(sizes);
+        }
+    }
+
+    fn end(&mut self, sizes: Result<Sizes, Answer>) {
+        self.readings = match sizes {
             Ok(sizes) if sizes.is_empty() => Vec::new(),
-            Ok(sizes) => as_readings(looks + 1.0, &sizes),
+            Ok(sizes) => {
+                self.taken += 1.0;
+                as_readings(self.taken, &sizes)
+            }
             Err(answer) => {
                 tracing::debug!(answer = %answer.describe(), "volumes were not measured");
                 Vec::new()
             }
         };
-        let full = readings.iter().skip(1).any(|(_, percent)| *percent >= NEARLY_FULL_PERCENT);
-        let next = Instant::now() + if full { FULL_PERIOD } else { CALM_PERIOD };
-        *last = Some(Look { next, readings: readings.clone() });
-        readings
+        let full = self.readings.iter().skip(1).any(|(_, used)| *used >= NEARLY_FULL_PERCENT);
+        self.next = Some(Instant::now() + if full { FULL_PERIOD } else { CALM_PERIOD });
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "a look that takes long ends with its probe")]
+fn begin(place: Place, dirs: Vec<String>) -> AbortOnDropHandle<Result<Sizes, Answer>> {
+    AbortOnDropHandle::new(tokio::spawn(async move { disk::sizes(&place, &dirs).await }))
+}
+
+async fn locations(session: &PgConnection) -> Result<Vec<String>, Answer> {
+    let rows = session.query(LOCATIONS, &[]).await.map_err(|error| answer_of(&error))?;
+    Ok(rows.iter().filter_map(|row| row.try_get(0).ok()).collect())
+}
+
 /// How often was looked comes first: samples share a look.
-fn as_readings(looks: f64, sizes: &BTreeMap<String, (u64, u64)>) -> Vec<(Name, f64)> {
+fn as_readings(looks: f64, sizes: &Sizes) -> Vec<(Name, f64)> {
     let percent =
         |(total, available): (u64, u64)| 100.0 - 100.0 * available as f64 / (total as f64).max(1.0);
     let used = sizes.iter().map(|(dir, size)| {
         (format!("{}{dir}", reading::VOLUME_USED_PERCENT).into(), percent(*size))
     });
     std::iter::once((reading::VOLUME_LOOKS.into(), looks)).chain(used).collect()
-}
-
-async fn measure(
-    place: &Place,
-    session: &PgConnection,
-) -> Result<BTreeMap<String, (u64, u64)>, Answer> {
-    let asked = async {
-        let rows = session.query(LOCATIONS, &[]).await.map_err(|error| answer_of(&error))?;
-        let dirs: Vec<String> = rows.iter().filter_map(|row| row.try_get(0).ok()).collect();
-        df(place, &dirs).await
-    };
-    Limit::of(DEADLINE).run(asked).await
-}
-
-/// Size and free bytes of the file systems below these directories.
-async fn df(place: &Place, dirs: &[String]) -> Result<BTreeMap<String, (u64, u64)>, Answer> {
-    if dirs.is_empty() {
-        return Ok(BTreeMap::new());
-    }
-    let argv: Vec<String> =
-        ["df", "-P", "-k"].into_iter().map(str::to_owned).chain(dirs.iter().cloned()).collect();
-    let limits = ExecLimits { deadline: DEADLINE, ..ExecLimits::default() };
-    let ran = place.runtime.exec(&place.unit, &argv, None, limits).await;
-    let told = ran.map_err(|error| dial::failed("RUNTIME", error.to_string()))?;
-    // One line for each that was asked for, in that order, below the headings.
-    Ok(dirs.iter().cloned().zip(told.stdout.lines().skip(1).filter_map(sizes)).collect())
-}
-
-/// (total, available) in bytes.
-fn sizes(line: &str) -> Option<(u64, u64)> {
-    let mut fields = line.split_whitespace().skip(1);
-    let total: u64 = fields.next()?.parse().ok()?;
-    let available: u64 = fields.nth(1)?.parse().ok()?;
-    Some((total * KB, available * KB))
 }
 
 impl PostgresLink {
@@ -141,7 +144,7 @@ impl PostgresLink {
             let Json(mut volumes): Json<Vec<PgVolume>> =
                 row.try_get(0).map_err(|error| answer_of(&error))?;
             let dirs: Vec<String> = volumes.iter().map(|volume| volume.dir.clone()).collect();
-            let sizes = df(place, &dirs).await?;
+            let sizes = disk::sizes(place, &dirs).await?;
             for volume in &mut volumes {
                 (volume.total, volume.available) =
                     sizes.get(&volume.dir).copied().unwrap_or_default();
@@ -178,9 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn df_is_read_by_its_columns_and_told_in_percent() {
-        assert_eq!(sizes("tmpfs 32768 32760 8 100% /tablespace"), Some((32_768 * KB, 8 * KB)));
-        assert_eq!(sizes("df: /nowhere: No such file or directory"), None);
+    fn sizes_are_told_in_percent_after_the_number_of_looks() {
         let sizes = [("/t".to_owned(), (32_768, 0)), ("/u".to_owned(), (100, 75))].into();
         let readings = as_readings(3.0, &sizes);
         let told: Vec<(&str, f64)> = readings.iter().map(|(name, n)| (&**name, *n)).collect();

@@ -1,9 +1,7 @@
 //! The injector as a process of its own: it outlives who started it, and its journal outlives it.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -21,11 +19,10 @@ use simctl::targets::Place;
 use super::bench::{Bench, LAB};
 use super::{ask, connect, injection, until};
 
-const SIMCTL: &str = env!("CARGO_BIN_EXE_simctl");
-const SPEC_FILE: &str = "SIMCTL_TEST_SPEC";
+pub(super) const SIMCTL: &str = env!("CARGO_BIN_EXE_simctl");
 
 /// Puts the bench's process on record in the process runtime, as the lab's own start would.
-async fn place(bench: &Bench, state_dir: &Path) -> Place {
+pub(super) async fn place(bench: &Bench, state_dir: &Path) -> Place {
     let unit = bench.unit();
     let records = Records::of(LAB, state_dir);
     records.prepare().expect("a directory");
@@ -59,7 +56,7 @@ async fn prepare(bench: &Bench, fault: &str, ttl: Duration) -> Spec {
 }
 
 /// Starts the injector and waits until the fault is there.
-async fn broken(spec: &Spec) -> Running {
+pub(super) async fn broken(spec: &Spec) -> Running {
     let mut running = spawn_from(Path::new(SIMCTL), spec).await.expect("simctl starts");
     while let Some(report) = running.next().await {
         if matches!(report, Report::Took { .. }) {
@@ -70,12 +67,12 @@ async fn broken(spec: &Spec) -> Running {
     panic!("the injector ended without a word");
 }
 
-fn kill(pid: u32, signal: Signal) {
+pub(super) fn kill(pid: u32, signal: Signal) {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a pid");
     kill_process(pid, signal).expect("the test's own process");
 }
 
-async fn refuses_writes(bench: &Bench) -> bool {
+pub(super) async fn refuses_writes(bench: &Bench) -> bool {
     ask::<()>(&mut connect(bench.port).await, "SET probe x EX 60").await.is_err()
 }
 
@@ -210,40 +207,4 @@ async fn a_journal_that_cannot_be_read_is_reported() {
     std::fs::write(injections.join("torn.json"), b"{").unwrap();
     let swept = sweep(bench.state_dir()).await;
     assert!(swept[0].ended.as_ref().unwrap_err().contains("torn.json"), "{swept:?}");
-}
-
-#[tokio::test]
-async fn a_fault_ends_by_its_deadline_although_who_injected_it_was_killed() {
-    let bench = Bench::redis();
-    let spec = prepare(&bench, "leak-oom", Duration::from_secs(6)).await;
-    let file = bench.state_dir().join("spec.json");
-    let mut writer = std::fs::File::create(&file).unwrap();
-    writer.write_all(&serde_json::to_vec(&spec).unwrap()).unwrap();
-    let mut parent = Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "--nocapture", "faults::detached::a_parent_to_be_killed"])
-        .env(SPEC_FILE, &file)
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let lines = BufReader::new(parent.stdout.take().unwrap()).lines();
-    let took = lines.map_while(Result::ok).find(|line| line.contains("the fault took"));
-    assert!(took.is_some(), "the parent injected");
-    parent.kill().unwrap();
-    parent.wait().unwrap();
-    assert!(refuses_writes(&bench).await);
-    assert!(live(bench.state_dir())[0].watchdog.is_alive());
-    until("the fault is gone", async || !refuses_writes(&bench).await).await;
-    until("its journal is closed", async || live(bench.state_dir()).is_empty()).await;
-}
-
-/// Not a test of its own: the process that the test above kills.
-#[tokio::test]
-#[ignore = "started by another test, as a process to be killed"]
-async fn a_parent_to_be_killed() {
-    let Some(file) = std::env::var_os(SPEC_FILE) else { return };
-    let spec: Spec = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
-    let mut running = broken(&spec).await;
-    writeln!(std::io::stdout(), "the fault took").unwrap();
-    while running.next().await.is_some() {}
-    std::future::pending::<()>().await;
 }
