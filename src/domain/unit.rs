@@ -32,6 +32,9 @@ pub struct UnitState {
     /// The network it was made for.
     #[serde(default)]
     pub home_network: Option<String>,
+    /// Its ports on this machine's loopback; `None` where that is not known.
+    #[serde(default)]
+    pub published: Option<Vec<u16>>,
     /// `None` where there are no such limits.
     #[serde(default)]
     pub limits: Option<UnitLimits>,

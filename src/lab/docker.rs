@@ -26,6 +26,7 @@ use super::{Found, Progress, images, ports, ready};
 use crate::config::Config;
 use crate::runtime::LAB_LABEL;
 use crate::runtime::docker::DockerRuntime;
+use crate::runtime::made::Made;
 
 mod body;
 mod down;
@@ -51,7 +52,8 @@ pub(super) async fn up(
     if seen.iter().any(|seen| !matches!(seen, Seen::Adopted { .. })) {
         images::make(docker, &config.state_dir, progress).await?;
     }
-    let mut attempt = Attempt { docker, spec: &spec, progress, made: Vec::new() };
+    let made_here = Made::of(&spec.id, &config.state_dir);
+    let mut attempt = Attempt { docker, spec: &spec, made_here, progress, made: Vec::new() };
     match attempt.build(&seen).await {
         Ok(()) => Ok(()),
         Err(error) => {
@@ -172,7 +174,7 @@ async fn publisher(docker: &Docker, port: u16) -> anyhow::Result<Option<String>>
 }
 
 /// One thing that this attempt did.
-enum Made {
+enum Step {
     Network(String),
     Volume(String),
     Container(String),
@@ -184,8 +186,9 @@ enum Made {
 struct Attempt<'a> {
     docker: &'a Docker,
     spec: &'a Spec,
+    made_here: Made,
     progress: Progress<'a>,
-    made: Vec<Made>,
+    made: Vec<Step>,
 }
 
 impl Attempt<'_> {
@@ -225,7 +228,7 @@ impl Attempt<'_> {
         };
         let created = self.docker.create_network(request).await;
         created.with_context(|| format!("create network {name}"))?;
-        self.made.push(Made::Network(name.clone()));
+        self.made.push(Step::Network(name.clone()));
         Ok(())
     }
 
@@ -246,7 +249,7 @@ impl Attempt<'_> {
             };
             let created = self.docker.create_volume(request).await;
             created.with_context(|| format!("create volume {name}"))?;
-            self.made.push(Made::Volume(name.clone()));
+            self.made.push(Step::Volume(name.clone()));
         }
         Ok(())
     }
@@ -254,25 +257,32 @@ impl Attempt<'_> {
     async fn container(&mut self, wanted: &ContainerSpec, seen: &Seen) -> anyhow::Result<()> {
         let name = &wanted.name;
         match seen {
-            Seen::Adopted { status: Status::RUNNING, .. } => {
+            Seen::Adopted { id, status: Status::RUNNING } => {
                 (self.progress)(format!("{name} is there"));
+                if !self.made_here.has(id) {
+                    (self.progress)(format!(
+                        "{name} was not made from here, so it is watched and not broken; \
+                         `simctl down` and `simctl up` make one that may be"
+                    ));
+                }
                 Ok(())
             }
             Seen::Adopted { id, status: Status::PAUSED } => {
                 (self.progress)(format!("unpausing {name}"));
                 let unpaused = self.docker.unpause_container(id).await;
                 unpaused.with_context(|| format!("unpause {name}"))?;
-                self.made.push(Made::Unpaused(id.clone()));
+                self.made.push(Step::Unpaused(id.clone()));
                 Ok(())
             }
             Seen::Adopted { id, .. } => {
                 (self.progress)(format!("starting {name}, which was stopped"));
-                self.made.push(Made::Started(id.clone()));
+                self.made.push(Step::Started(id.clone()));
                 self.start(wanted, id).await
             }
             Seen::Outdated { id } => {
                 (self.progress)(format!("removing {name}, which listens on another port"));
                 remove_container(self.docker, id).await?;
+                self.made_here.forget(id);
                 self.create(wanted).await
             }
             Seen::Missing => self.create(wanted).await,
@@ -286,7 +296,9 @@ impl Attempt<'_> {
         let body = body::container(self.spec, wanted);
         let created = self.docker.create_container(Some(options), body).await;
         let id = created.with_context(|| format!("create container {name}"))?.id;
-        self.made.push(Made::Container(id.clone()));
+        self.made.push(Step::Container(id.clone()));
+        let noted = self.made_here.note(&id);
+        noted.with_context(|| format!("note that container {name} was made here"))?;
         self.start(wanted, &id).await
     }
 
@@ -306,16 +318,17 @@ impl Attempt<'_> {
     async fn undo(&self) {
         for made in self.made.iter().rev() {
             let undone = match made {
-                Made::Network(name) => self.docker.remove_network(name).await,
-                Made::Volume(name) => {
+                Step::Network(name) => self.docker.remove_network(name).await,
+                Step::Volume(name) => {
                     self.docker.remove_volume(name, None::<RemoveVolumeOptions>).await
                 }
-                Made::Unpaused(id) => self.docker.pause_container(id).await,
-                Made::Started(id) => {
+                Step::Unpaused(id) => self.docker.pause_container(id).await,
+                Step::Started(id) => {
                     let options = StopContainerOptionsBuilder::default().t(5).build();
                     self.docker.stop_container(id, Some(options)).await
                 }
-                Made::Container(id) => {
+                Step::Container(id) => {
+                    self.made_here.forget(id);
                     let options =
                         RemoveContainerOptionsBuilder::default().force(true).v(true).build();
                     self.docker.remove_container(id, Some(options)).await

@@ -3,13 +3,16 @@
 //! A unit that belongs to a lab must carry the lab's label: whatever else has its name is not touched.
 //! Every call has a deadline, because an engine can accept a connection and never answer.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bollard::Docker;
 use bollard::container::LogOutput;
 use bollard::errors::Error as DockerError;
-use bollard::models::{ContainerInspectResponse, ContainerState, ContainerStateStatusEnum};
+use bollard::models::{
+    ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, HostConfig,
+};
 use bollard::query_parameters::{
     KillContainerOptionsBuilder, LogsOptionsBuilder, StartContainerOptions,
     StopContainerOptionsBuilder,
@@ -281,6 +284,7 @@ fn state_of(seen: ContainerInspectResponse) -> UnitState {
     UnitState {
         networks: Some(adjust::attachments(networks.unwrap_or_default(), &id)),
         home_network: adjust::home(&host),
+        published: Some(published(&host)),
         limits: Some(adjust::limits(&host)),
         status,
         id,
@@ -290,6 +294,13 @@ fn state_of(seen: ContainerInspectResponse) -> UnitState {
         memory_limit: host.memory.and_then(|bytes| u64::try_from(bytes).ok()).filter(|b| *b > 0),
         image: seen.config.and_then(|config| config.image),
     }
+}
+
+/// As configured: a stopped container has none in its network settings.
+fn published(host: &HostConfig) -> Vec<u16> {
+    let bindings = host.port_bindings.iter().flat_map(HashMap::values).flatten().flatten();
+    let loopback = bindings.filter(|binding| binding.host_ip.as_deref() == Some("127.0.0.1"));
+    loopback.filter_map(|binding| binding.host_port.as_ref()?.parse().ok()).collect()
 }
 
 fn status_of(state: &ContainerState) -> UnitStatus {

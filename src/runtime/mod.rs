@@ -10,6 +10,7 @@ use process::ProcessRuntime;
 
 mod capture;
 pub mod docker;
+pub mod made;
 pub mod process;
 pub mod simulated;
 mod spelling;

@@ -8,6 +8,8 @@ use super::{Spec, journal};
 use crate::domain::target::Engine;
 use crate::engine::clock;
 use crate::faults::{Fault, FaultError, standing};
+use crate::ports::runtime::{RuntimeKind, UnitState};
+use crate::runtime::made::Made;
 use crate::targets::{Link, Server};
 
 /// No fault lasts longer than this, whatever was asked.
@@ -74,7 +76,7 @@ pub(super) async fn check(
     identity(spec, server).await
 }
 
-/// The unit is labelled as ours and still the one that was meant.
+/// The unit is labelled as ours, was made here, holds the port, and is still the one that was meant.
 async fn identity(spec: &Spec, server: &Server) -> Result<(), FaultError> {
     let name = &server.target.id;
     let seen = standing::unit(server).await?;
@@ -84,10 +86,42 @@ async fn identity(spec: &Spec, server: &Server) -> Result<(), FaultError> {
             seen.lab.as_deref().map_or_else(|| "as no lab".into(), |lab| format!("`{lab}`"))
         ));
     }
+    made_here(spec, server, &seen)?;
+    if let Some(ports) = &seen.published
+        && !ports.contains(&port(server))
+    {
+        return refused(format!(
+            "{name} is said to be at port {}, which what it runs in does not publish on 127.0.0.1; \
+             who answers there may be anybody",
+            port(server)
+        ));
+    }
     if spec.server.identity.as_deref() != Some(seen.identity().as_str()) {
         return refused(format!("{name} was restarted or replaced meanwhile; inject again"));
     }
     Ok(())
+}
+
+/// Anybody can name and label a container; only those on record were made for this lab.
+fn made_here(spec: &Spec, server: &Server, seen: &UnitState) -> Result<(), FaultError> {
+    let place = standing::place(server)?;
+    let lab = place.unit.lab.as_deref().unwrap_or_default();
+    let in_docker = place.runtime.kind() == RuntimeKind::Docker;
+    if in_docker && !Made::of(lab, &spec.state_dir).has(&seen.id) {
+        return refused(format!(
+            "the container of {} was not made from here, whatever its name and label say; \
+             `simctl down` and `simctl up` make one that may be broken",
+            server.target.id
+        ));
+    }
+    Ok(())
+}
+
+fn port(server: &Server) -> u16 {
+    match &server.link {
+        Link::Redis(link) => link.port,
+        Link::Postgres(link) => link.port,
+    }
 }
 
 fn refused(why: String) -> Result<(), FaultError> {

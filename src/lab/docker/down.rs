@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::lab::Progress;
 use crate::lab::spec::{Part, Spec};
 use crate::runtime::docker::DockerRuntime;
+use crate::runtime::made::Made;
 
 /// Removes all that carries this lab's label; the store's volume only when `volumes`.
 pub(in crate::lab) async fn down(
@@ -23,6 +24,7 @@ pub(in crate::lab) async fn down(
 ) -> anyhow::Result<()> {
     let docker = &runtime.client().clone().with_timeout(CALL);
     let spec = Spec::of(&config.lab);
+    let made_here = Made::of(&spec.id, &config.state_dir);
     let mut containers = labelled(docker, &spec).await?;
     // The keeper last: while it holds them, the volumes stay what they are.
     containers.sort_by_key(|(_, _, part)| *part == Some(Part::Keeper));
@@ -32,6 +34,7 @@ pub(in crate::lab) async fn down(
             stop(docker, &id).await;
         }
         remove_container(docker, &id).await.with_context(|| format!("remove {name}"))?;
+        made_here.forget(&id);
     }
     networks(docker, &spec, progress).await?;
     remove_volumes(docker, &spec, volumes, progress).await

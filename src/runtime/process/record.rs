@@ -86,6 +86,7 @@ impl Record {
             lab: Some(self.lab.clone()),
             exit_code: None,
             started_at: self.started_at,
+            published: Some(vec![self.port]),
             ..UnitState::default()
         }
     }

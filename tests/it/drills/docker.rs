@@ -4,6 +4,8 @@ use serde_json::Value;
 
 use crate::crash::bench::{Engine, Lab, Said, eventually};
 
+mod several;
+
 /// Keys of an application beside the leak, one of them with a time to live.
 fn put_ordinary_keys(lab: &Lab) {
     for n in 0..20 {
@@ -268,4 +270,41 @@ fn the_guards_of_injection_hold() {
     assert_eq!(lab.redis(&["CONFIG", "GET", "maxmemory"]), before);
     let said = lab.home.run(&["inject", "leak-oom"]);
     refused(&said, "no engine is running");
+}
+
+#[test]
+fn a_container_that_only_looks_like_the_labs_is_watched_and_not_broken() {
+    let lab = Lab::up();
+    let name = lab.name("redis-test");
+    let publish = format!("{}:6379", lab.docker(&["port", &name, "6379/tcp"]));
+    let label = format!("simctl.lab={}", lab.id);
+    lab.docker(&["rm", "-f", &name]);
+    lab.docker(&[
+        "run",
+        "-d",
+        "--name",
+        &name,
+        "--label",
+        &label,
+        "--label",
+        "simctl.unit=redis-test",
+        "-p",
+        &publish,
+        "--entrypoint",
+        "redis-server",
+        "simctl-lab/redis",
+        "--protected-mode",
+        "no",
+        "--maxmemory",
+        "50mb",
+    ]);
+    let mut engine = lab.home.engine();
+    watched(&lab);
+    lab.home.ok(&["inject", "leak-oom", "--target", &name]);
+    let why = "was not made from here";
+    engine.event("injection_moved", |event| event["body"]["state"].to_string().contains(why));
+    assert!(lab.redis(&["DBSIZE"]).parse::<u64>().expect("a number") < 3, "only what beats");
+    let up = lab.home.run(&["up"]);
+    assert!(up.code == 0 && up.err.contains(why), "{up:?}");
+    assert_eq!(engine.terminate(), 0);
 }

@@ -73,6 +73,22 @@ async fn a_wrong_label_or_another_life_of_the_unit_is_refused() {
 }
 
 #[tokio::test]
+async fn a_server_at_a_port_that_the_unit_does_not_publish_is_refused() {
+    let (broken, bystander) = (Broken::over(Bench::redis()), Bench::redis());
+    let mut server = broken.server.clone();
+    let Link::Redis(link) = &mut server.link else { panic!("a Redis") };
+    link.port = bystander.port;
+    let aimed = Broken { bench: Bench::redis(), local: Arc::clone(&broken.local), server };
+    let good = broken.spec("leak-oom", &[]).await;
+    let spec = Spec::prepare(good.injection, &aimed.server, aimed.bench.state_dir()).await.unwrap();
+    let reports = aimed.live(&spec, async || ()).await;
+    let [Report::Failed { reason }] = reports.as_slice() else { panic!("{reports:?}") };
+    assert!(reason.contains("does not publish"), "{reason}");
+    let keys: u64 = ask(&mut super::connect(bystander.port).await, "DBSIZE").await.unwrap();
+    assert_eq!(keys, 0);
+}
+
+#[tokio::test]
 async fn wrong_parameters_deadlines_and_kinds_are_refused() {
     let broken = Broken::over(Bench::redis());
     let good = broken.spec("maxmemory-lowered", &[]).await;

@@ -20,6 +20,7 @@ use super::bench::{Bench, LAB, Launch};
 pub(crate) struct Local {
     child: Mutex<Child>,
     launch: Launch,
+    port: u16,
     pub(crate) calls: AtomicUsize,
     /// Answers "done" and does nothing, as some engines do.
     pub(crate) deaf: AtomicBool,
@@ -40,6 +41,7 @@ impl Local {
         Arc::new(Self {
             child: Mutex::new(bench.child.take().expect("the server was started")),
             launch: bench.launch.clone(),
+            port: bench.port,
             calls: AtomicUsize::new(0),
             deaf: AtomicBool::new(false),
             label: Mutex::new(Some(LAB.into())),
@@ -91,7 +93,7 @@ impl Runtime for Local {
             id: child.id().to_string(),
             lab: self.label.lock().expect("no test panics while it holds this").clone(),
             exit_code,
-            started_at: None,
+            published: Some(vec![self.port]),
             ..UnitState::default()
         })
     }
