@@ -12,6 +12,7 @@ use crate::config::{dirs, url};
 use crate::domain::target::Engine;
 use crate::lab::{self, DoctorLine, Lab};
 
+mod abilities;
 mod rights;
 
 /// Create and start the lab: redis-test, postgres-test and the store
@@ -144,6 +145,9 @@ pub(super) async fn doctor(context: &Context) -> Done {
     let mut lines = lab::doctor(context.config()).await;
     lines.push(store_line(context).await);
     lines.extend(rights::lines(context).await);
+    if let Ok(Some(lab)) = context.lab().await {
+        lines.extend(abilities::lines(&lab).await);
+    }
     let print = context.print;
     if print.json {
         print.json(&lines)?;

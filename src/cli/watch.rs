@@ -341,7 +341,14 @@ mod tests {
         };
         let held = (state != "inconclusive").then_some(sample);
         let health = Health::Score(score);
-        Arc::new(TargetView { target, health, state: state.into(), held, fresh: None })
+        Arc::new(TargetView {
+            target,
+            health,
+            state: state.into(),
+            held,
+            fresh: None,
+            cannot: BTreeMap::new(),
+        })
     }
 
     #[test]

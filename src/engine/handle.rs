@@ -1,5 +1,6 @@
 //! What everybody but the engine holds: the newest snapshot, the stream of events, a way to give commands.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -37,6 +38,9 @@ pub struct TargetView {
     pub state: String,
     pub held: Option<Sample>,
     pub fresh: Option<Sample>,
+    /// Which faults this server of the lab cannot have, and why; empty until that was looked at.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub cannot: BTreeMap<String, String>,
 }
 
 /// How the store is.

@@ -3,6 +3,7 @@
 //! Loops and their periods: `pollers` ask the targets (250 ms, 1 s, 60 s), the loop in `run` ticks every
 //! 500 ms, renews the lease every third of its life, and looks for a store that is away every second.
 
+mod abilities;
 pub mod clock;
 pub mod drill;
 pub mod handle;

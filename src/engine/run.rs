@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use super::abilities::{self, Cannot};
 use super::clock::now;
 use super::handle::{EVENTS_KEPT, Handle, Request, Snapshot};
 use super::history;
@@ -138,6 +139,12 @@ pub async fn start_with(parts: Parts) -> Result<Running, StoreError> {
     performer
         .tasks
         .spawn("record history", history::record(snapshots.clone(), Arc::clone(&parts.store)));
+    let (abilities_in, abilities) = mpsc::channel(4);
+    let ours = watched.values().map(|one| one.server.clone()).filter(|one| one.target.is_lab());
+    performer.tasks.spawn(
+        "find out what can be broken",
+        abilities::find_out(ours.collect(), snapshots.clone(), abilities_in),
+    );
     let (events, _) = broadcast::channel(EVENTS_KEPT);
     let stop = CancellationToken::new();
     let engine = Engine {
@@ -155,7 +162,7 @@ pub async fn start_with(parts: Parts) -> Result<Running, StoreError> {
     let started =
         Input::Started { version: env!("CARGO_PKG_VERSION").to_owned(), holder: parts.holder };
     let (reason_in, reason) = watch::channel("asked to stop".to_owned());
-    let loops = Inlets { inputs, results, requests, stop: stop.clone(), reason };
+    let loops = Inlets { inputs, results, requests, abilities, stop: stop.clone(), reason };
     #[expect(
         clippy::disallowed_methods,
         reason = "the engine's own loop; joined in Running::ended"
@@ -170,6 +177,7 @@ struct Inlets {
     inputs: mpsc::Receiver<Input>,
     results: mpsc::UnboundedReceiver<Input>,
     requests: mpsc::Receiver<Request>,
+    abilities: mpsc::Receiver<(TargetId, Cannot)>,
     stop: CancellationToken,
     reason: watch::Receiver<String>,
 }
@@ -241,6 +249,9 @@ impl Engine {
                 }
                 Some(input) = inlets.results.recv() => { self.decide(input, &mut round); }
                 Some(input) = inlets.inputs.recv() => { self.decide(input, &mut round); }
+                Some((target, cannot)) = inlets.abilities.recv() => {
+                    self.views.note_abilities(target, cannot);
+                }
                 Some(errand) = errands.recv() => self.errand(errand, &mut round).await?,
                 () = self.pace.until_due() => {}
                 _ = ticks.tick() => { self.decide(Input::Tick, &mut round); }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
+use super::abilities::Cannot;
 use super::handle::{Snapshot, StoreView, TargetView};
 use crate::domain::finding::FindingKind;
 use crate::domain::health::Health;
@@ -21,6 +22,7 @@ pub(super) struct Views {
     targets: BTreeMap<TargetId, Arc<TargetView>>,
     incidents: BTreeMap<IncidentId, Arc<Incident>>,
     changed: BTreeSet<TargetId>,
+    cannot: BTreeMap<TargetId, Cannot>,
 }
 
 impl Views {
@@ -29,6 +31,12 @@ impl Views {
         if !self.changed.contains(target) {
             self.changed.insert(target.clone());
         }
+    }
+
+    /// Remembers which faults a target cannot have.
+    pub(super) fn note_abilities(&mut self, target: TargetId, cannot: Cannot) {
+        self.touch(&target);
+        self.cannot.insert(target, cannot);
     }
 
     /// The world as readers see it now.
@@ -50,7 +58,9 @@ impl Views {
         }
         for id in std::mem::take(&mut self.changed) {
             if let Some(watch) = world.watches.get(&id) {
-                self.targets.insert(id, Arc::new(target_view(world, watch)));
+                let cannot = self.cannot.get(&id).cloned().unwrap_or_default();
+                let view = TargetView { cannot, ..target_view(world, watch) };
+                self.targets.insert(id, Arc::new(view));
             }
         }
     }
@@ -111,6 +121,7 @@ fn target_view(world: &World, watch: &Watch) -> TargetView {
         state: state_word(world, watch, health).to_owned(),
         held: watch.window.last(Origin::Held).cloned(),
         fresh: watch.window.last(Origin::Fresh).cloned(),
+        cannot: Cannot::new(),
     }
 }
 

@@ -19,6 +19,7 @@ pub mod spec;
 pub mod state;
 pub mod watchdog;
 
+mod abilities;
 mod denial;
 mod filling;
 mod full_volume;
@@ -72,6 +73,7 @@ mod sync_standby_missing;
 mod user_off;
 mod xmin_held;
 
+pub use abilities::{Ability, abilities};
 pub use marks::Marks;
 pub use params::complete_params;
 

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::outcome::Outcome;
 use super::{Console, Drill, Stage, close, open, play};
 use crate::config::Config;
-use crate::faults::{self, Fault, Tier};
+use crate::faults::{self, Ability, Tier};
 use crate::targets::Server;
 
 /// What to go through.
@@ -58,9 +58,8 @@ impl Leg {
 
 /// A fault to play on a server, or why not.
 struct Plan<'a> {
-    fault: &'static dyn Fault,
     server: &'a Server,
-    available: Result<(), String>,
+    ability: Ability,
 }
 
 /// Goes through all of them. Only what keeps the whole from starting is an error.
@@ -102,16 +101,9 @@ async fn walk(
 
 /// The faults of the common tiers that this server may have, in the order of the catalogue.
 async fn plans(server: &Server) -> Vec<Plan<'_>> {
-    let mut plans = Vec::new();
-    for fault in faults::ALL {
-        let d = fault.descriptor();
-        let fits = d.engine.is_none_or(|engine| engine == server.target.engine);
-        if fits && d.tier < Tier::Dangerous {
-            let available = fault.available(server).await;
-            plans.push(Plan { fault: *fault, server, available });
-        }
-    }
-    plans
+    let all = faults::abilities(server).await.into_iter();
+    let common = all.filter(|ability| ability.fault.descriptor().tier < Tier::Dangerous);
+    common.map(|ability| Plan { server, ability }).collect()
 }
 
 async fn lane(
@@ -124,10 +116,10 @@ async fn lane(
     let mut legs = Vec::new();
     let all = plans.len();
     for (at, plan) in plans.into_iter().enumerate() {
-        let (d, target) = (plan.fault.descriptor(), plan.server.target.id.to_string());
+        let (d, target) = (plan.ability.fault.descriptor(), plan.server.target.id.to_string());
         let head = format!("{target} {}/{all} {}", at + 1, d.id);
         let say = |line: String| (stage.say)(format!("{head}: {line}"));
-        let end = match plan.available {
+        let end = match plan.ability.available {
             Err(reason) => End::Skipped(reason),
             Ok(()) => {
                 let drill = Drill { fault: d.id, target: Some(target.clone()), ttl: tour.ttl };

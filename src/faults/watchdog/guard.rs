@@ -73,7 +73,8 @@ pub(super) async fn check(
             other.injection.fault
         ));
     }
-    identity(spec, server).await
+    identity(spec, server).await?;
+    fault.available(server).await.map_err(FaultError::Precondition)
 }
 
 /// The unit is labelled as ours, was made here, holds the port, and is still the one that was meant.

@@ -34,12 +34,15 @@ enum Focus {
     /// The server's name and the buttons.
     Confirm,
     Field(usize),
+    /// What the list shows.
+    Filter,
 }
 
 /// The overlay.
 #[derive(Debug)]
 pub struct Inject {
     choices: Vec<Choice>,
+    filter: String,
     chosen: usize,
     fields: Option<Fields>,
     focus: Focus,
@@ -58,7 +61,8 @@ impl Inject {
     pub fn new(desk: &mut Desk) -> Self {
         let guard = Guard::new(desk.opener.take(), desk.now);
         let mut this = Self {
-            choices: choices::all(desk),
+            choices: choices::filtered(desk, ""),
+            filter: String::new(),
             chosen: 0,
             fields: None,
             focus: Focus::Confirm,
@@ -100,12 +104,23 @@ impl Inject {
             return Some(reason);
         }
         let Some(choice) = self.choice() else {
-            return Some("there is no lab to break; `simctl up`".into());
+            return Some(self.nothing());
         };
+        if let Some(reason) = &choice.cannot {
+            return Some(reason.clone());
+        }
         if let Some(live) = choices::live_on(&choice.target, desk) {
             return Some(choices::busy(live));
         }
         self.filled().err()
+    }
+
+    /// Why there is nothing to choose.
+    fn nothing(&self) -> String {
+        if self.filter.is_empty() {
+            return "there is no lab to break; `simctl up`".into();
+        }
+        format!("no fault has `{}` in its words; backspace", self.filter)
     }
 
     fn filled(&self) -> Result<Filled, String> {
@@ -118,7 +133,7 @@ impl Inject {
     /// The world moved: the same fault stays chosen by its name, and what stands against it is looked at anew.
     fn review(&mut self, desk: &Desk) {
         let chosen = self.choice().cloned();
-        self.choices = choices::all(desk);
+        self.choices = choices::filtered(desk, &self.filter);
         let at = chosen.and_then(|chosen| self.choices.iter().position(|c| c.is(&chosen)));
         match at {
             Some(at) => self.chosen = at,
@@ -139,6 +154,24 @@ impl Inject {
         }
     }
 
+    /// Types what the list shows. What is chosen stays chosen while it is still there.
+    fn narrow(&mut self, key: &KeyEvent, desk: &Desk) {
+        let ctrl = key.modifiers.contains(KeyModifiers::CONTROL);
+        match key.code {
+            KeyCode::Backspace => drop(self.filter.pop()),
+            KeyCode::Char('u') if ctrl => self.filter.clear(),
+            KeyCode::Char(c) if !ctrl => self.filter.push(c),
+            KeyCode::Enter if key.kind == KeyEventKind::Press => {
+                self.focus = Focus::Confirm;
+                self.confirm.unsettle(desk.now);
+                return;
+            }
+            _ => return,
+        }
+        self.review(desk);
+        self.focus = Focus::Filter;
+    }
+
     /// Name, buttons, then the fields, and round again.
     fn step_focus(&mut self, back: bool, key: &KeyEvent, desk: &Desk) {
         let fields = self.fields.as_ref().map_or(0, |fields| fields.all().len());
@@ -151,7 +184,7 @@ impl Inject {
             (Focus::Confirm, _) => drop(self.confirm.key(key, desk.now)),
             (Focus::Field(at), false) if at + 1 < fields => self.focus = Focus::Field(at + 1),
             (Focus::Field(at), true) if at > 0 => self.focus = Focus::Field(at - 1),
-            (Focus::Field(_), _) => {
+            (Focus::Field(_) | Focus::Filter, _) => {
                 self.focus = Focus::Confirm;
                 self.confirm.focus = if back { BUTTONS.len() } else { 0 };
             }
@@ -275,6 +308,9 @@ impl Overlay for Inject {
                 self.step_focus(key.code == KeyCode::BackTab, key, desk);
             }
             (_, Focus::Field(at)) => self.edit(at, key, desk),
+            (_, Focus::Filter) => self.narrow(key, desk),
+            // No server's name has one.
+            (KeyCode::Char('/'), Focus::Confirm) => self.focus = Focus::Filter,
             (_, Focus::Confirm) => return self.decide(key, desk),
         }
         Outcome::stay()
@@ -318,6 +354,7 @@ impl Overlay for Inject {
         [
             ("enter", "inject when it matches"),
             ("up/down", "fault"),
+            ("/", "filter"),
             ("tab", "next field, buttons"),
             ("esc", "back"),
         ]

@@ -11,6 +11,8 @@ use crate::tui::desk::Desk;
 pub(super) struct Choice {
     pub(super) target: TargetId,
     pub(super) fault: &'static dyn Fault,
+    /// Why the server cannot have it, if so.
+    pub(super) cannot: Option<String>,
 }
 
 impl std::fmt::Debug for Choice {
@@ -34,19 +36,35 @@ fn fits(fault: &dyn Fault, target: &Target) -> bool {
 }
 
 /// Every choice: by server, in the order in which the catalogue comes to them.
-pub(super) fn all(desk: &Desk) -> Vec<Choice> {
-    let mut targets: Vec<&Target> =
-        desk.newest.targets.iter().map(|view| &view.target).filter(|t| t.is_lab()).collect();
-    targets.sort_by_key(|target| {
-        faults::ALL.iter().position(|fault| fault.descriptor().engine == Some(target.engine))
+fn all(desk: &Desk) -> Vec<Choice> {
+    let mut targets: Vec<_> =
+        desk.newest.targets.iter().filter(|view| view.target.is_lab()).collect();
+    targets.sort_by_key(|view| {
+        let engine = Some(view.target.engine);
+        faults::ALL.iter().position(|fault| fault.descriptor().engine == engine)
     });
     targets
         .into_iter()
-        .flat_map(|target| {
-            let fitting = faults::ALL.iter().filter(|fault| fits(**fault, target));
-            fitting.map(|fault| Choice { target: target.id.clone(), fault: *fault })
+        .flat_map(|view| {
+            let fitting = faults::ALL.iter().filter(|fault| fits(**fault, &view.target));
+            fitting.map(|fault| Choice {
+                target: view.target.id.clone(),
+                fault: *fault,
+                cannot: view.cannot.get(fault.descriptor().id).cloned(),
+            })
         })
         .collect()
+}
+
+/// Those whose name, title, cause or finding has every word of the filter.
+pub(super) fn filtered(desk: &Desk, filter: &str) -> Vec<Choice> {
+    let has = |choice: &Choice| {
+        let d = choice.words();
+        let text = format!("{} {} {} {}", d.id, d.title, d.cause, d.finding.as_str());
+        let text = text.to_lowercase();
+        filter.to_lowercase().split_whitespace().all(|word| text.contains(word))
+    };
+    all(desk).into_iter().filter(has).collect()
 }
 
 /// Servers that are watched but not of the lab.

@@ -70,6 +70,11 @@ fn summary(this: &Inject, desk: &Desk) -> String {
         1 => format!("1 {word}"),
         _ => format!("{number} {word}s"),
     };
+    if this.focus == Focus::Filter || !this.filter.is_empty() {
+        let caret = if this.focus == Focus::Filter { desk.theme.glyphs.caret } else { "" };
+        let filter = desk.theme.shown(&this.filter);
+        return format!("/{filter}{caret}   {} shown", count(this.choices.len(), "way"));
+    }
     if targets.is_empty() {
         return "no server of a lab is watched".into();
     }
@@ -101,12 +106,16 @@ fn draw_list(this: &Inject, desk: &Desk, area: Rect, buf: &mut Buffer) {
         if is_chosen {
             selected = list.len();
         }
-        let role = if is_chosen { Role::Selection } else { Role::Text };
+        let role = match (is_chosen, &choice.cannot) {
+            (true, _) => Role::Selection,
+            (false, Some(_)) => Role::Muted,
+            (false, None) => Role::Text,
+        };
         list.push((list_row(choice, is_chosen, usize::from(area.width), theme), role));
     }
     if list.is_empty() {
-        let text = "there is no lab to break; `simctl up` makes one";
-        let rows = wrap(text, usize::from(area.width), 0);
+        let text = this.nothing();
+        let rows = wrap(&text, usize::from(area.width), 0);
         list.extend(rows.map(|row| (row.to_owned(), Role::Muted)));
     }
     let skipped = (selected + 1).saturating_sub(usize::from(area.height));
@@ -178,6 +187,9 @@ fn words(this: &Inject, desk: &Desk, columns: usize, is_tiny: bool) -> Vec<Row> 
     }
     if let Some(refusal) = &this.refusal {
         page.say(&desk.theme.shown(refusal), Role::Bad);
+    }
+    if let Some(reason) = &choice.cannot {
+        page.say(&format!("not possible here: {}", desk.theme.shown(reason)), Role::Warn);
     }
     if let Some(live) = choices::live_on(&choice.target, desk) {
         page.say(&choices::busy(live), Role::Warn);

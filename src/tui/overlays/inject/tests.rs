@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::effect::{Accepted, Refused};
+use crate::domain::ids::TargetId;
 use crate::domain::injection::InjectionState;
 use crate::domain::target::Profile;
 use crate::engine::handle::Snapshot;
@@ -74,6 +75,49 @@ fn the_exact_name_and_enter_send_one_order_with_what_the_fields_hold() {
     };
     assert_eq!(*command, wanted);
     assert_eq!(seat.console.overlay(), Some("inject"), "it waits for the engine");
+}
+
+#[test]
+fn a_filter_narrows_the_list_and_is_not_taken_for_the_name() {
+    let mut seat = opened((120, 30), false, example::empty());
+    seat.typed("/exh");
+    let seen = seat.seen();
+    assert!(seen.contains("/exh▏   1 way shown") && seen.contains("exhaust"), "{seen}");
+    assert!(!seen.contains("leak-oom"), "{seen}");
+    seat.press("enter").wait(SETTLED).typed("postgres-test").press("enter");
+    let orders = seat.orders();
+    let [(_, Command::Inject { fault, target, .. })] = orders.as_slice() else {
+        panic!("{orders:?}")
+    };
+    assert_eq!(
+        (fault.as_str(), target.as_ref().map(TargetId::as_str)),
+        ("exhaust", Some("postgres-test"))
+    );
+}
+
+#[test]
+fn a_filter_that_fits_nothing_says_so_and_sends_nothing() {
+    let mut seat = calm();
+    seat.typed("/nonsense").press("enter").wait(SETTLED).press("enter");
+    assert!(seat.seen().contains("no fault has `nonsense` in its words"), "{}", seat.seen());
+    assert!(seat.orders().is_empty());
+    seat.press("/").press("ctrl-u");
+    assert!(seat.seen().contains("leak-oom"), "{}", seat.seen());
+}
+
+#[test]
+fn a_fault_the_server_cannot_have_is_shown_with_the_reason_and_not_sent() {
+    let mut snapshot = example::empty();
+    let (at, view) = (1, snapshot.targets[1].clone());
+    let mut view = Arc::unwrap_or_clone(view);
+    view.cannot.insert("leak-oom".into(), "redis-test evicts keys".into());
+    snapshot.targets[at] = Arc::new(view);
+    let mut seat = opened((120, 30), false, snapshot);
+    assert!(seat.seen().contains("not possible here: redis-test evicts keys"), "{}", seat.seen());
+    seat.typed("redis-test").press("enter");
+    assert!(seat.orders().is_empty());
+    seat.press("down").wait(SETTLED).typed("redis-test").press("enter");
+    assert_eq!(seat.orders().len(), 1);
 }
 
 #[test]
