@@ -27,6 +27,7 @@ mod cancel_query;
 mod clear_redis_cache;
 mod connect_network;
 mod detach_replica;
+mod end_prepared;
 mod free_space;
 mod kill_blocker;
 mod kill_idle_connections;
@@ -35,6 +36,7 @@ mod kill_redis_clients;
 mod kill_redis_script;
 mod move_table;
 mod open_database;
+mod remove_hba_line;
 mod reset_connection_limit;
 mod reset_cpu_quota;
 mod reset_pg_setting;
@@ -61,6 +63,7 @@ pub const ALL: &[&dyn Action] = &[
     &clear_redis_cache::ClearRedisCache,
     &connect_network::ConnectNetwork,
     &detach_replica::DetachReplica,
+    &end_prepared::EndPrepared,
     &free_space::FreeSpace,
     &kill_blocker::KillBlocker,
     &kill_idle_connections::KillIdleConnections,
@@ -69,6 +72,7 @@ pub const ALL: &[&dyn Action] = &[
     &kill_redis_script::KillRedisScript,
     &move_table::MoveTable,
     &open_database::OpenDatabase,
+    &remove_hba_line::RemoveHbaLine,
     &reset_connection_limit::ResetConnectionLimit,
     &reset_cpu_quota::ACTION,
     &reset_pg_setting::ResetPgSetting,

@@ -231,6 +231,32 @@ pub struct PostgresFacts {
     /// Volumes of tablespaces; looked at only where one may be full.
     #[serde(default)]
     pub volumes: Option<Vec<PgVolume>>,
+    /// How pg_hba.conf meets the application; looked at only where it is turned away at the door.
+    #[serde(default)]
+    pub hba: Option<PgHba>,
+}
+
+/// The lines of pg_hba.conf that fit the application's next connection.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PgHba {
+    /// Where its connections come from.
+    pub address: String,
+    /// Lines that the server cannot read.
+    pub errors: u32,
+    /// The first decides.
+    pub rules: Vec<PgHbaRule>,
+}
+
+/// One line of pg_hba.conf.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PgHbaRule {
+    pub line: u32,
+    /// As it stands there; `None`: in a file that pg_hba.conf includes.
+    pub text: Option<String>,
+    /// `reject`, `scram-sha-256` …
+    pub method: String,
+    /// Whether its address surely fits: a host name may or may not.
+    pub is_sure: bool,
 }
 
 /// A table with dead rows.
@@ -256,6 +282,9 @@ pub struct PgHolder {
     pub horizon_age: i32,
     /// Of a prepared transaction.
     pub age_s: Option<f64>,
+    /// With the name, names a prepared transaction for good.
+    #[serde(default)]
+    pub prepared: Option<DateTime<Utc>>,
     pub owner: String,
     /// The first few relations a prepared transaction has locked.
     pub locked: Vec<String>,

@@ -79,8 +79,10 @@ pub const ALL: &[Judge] = &[
     postgres_settings::READ_ONLY,
     postgres_settings::STANDBY,
     postgres_settings::SYNC_STANDBY_MISSING,
+    postgres_settings::TIMEOUTS,
     postgres_volumes::DATA_FULL,
     postgres_access::DB_CLOSED,
+    postgres_access::HBA_REJECT,
     postgres_access::NOLOGIN,
     postgres_access::EXPIRED,
     postgres_access::PASSWORD,
@@ -93,6 +95,7 @@ pub const ALL: &[Judge] = &[
     postgres_connections::IDLE_LEAK,
     postgres_connections::SLOW_PILE,
     postgres_connections::PLAIN_LOAD,
+    postgres_rows::AUTOVACUUM_OFF,
     postgres_rows::XMIN_HELD,
 ];
 

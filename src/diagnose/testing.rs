@@ -48,6 +48,7 @@ pub(crate) fn facts(finding: FindingKind) -> Facts {
         source::PG_HOLDERS,
         source::PG_STANDING,
         source::PG_VOLUMES,
+        source::PG_HBA,
     ];
     let evidence = sources.iter().enumerate().map(|(at, source)| Evidence {
         id: format!("e{}", at + 1),

@@ -42,6 +42,7 @@ mod auth_connect;
 mod auth_expired;
 mod auth_nologin;
 mod auth_table;
+mod autovacuum_off;
 mod big_key;
 mod busy_script;
 mod busy_script_wrote;
@@ -52,6 +53,7 @@ mod data_full;
 mod db_closed;
 mod exhaust;
 mod flushall;
+mod hba_reject;
 mod idle_in_transaction;
 mod idle_leak;
 mod leak_oom;
@@ -62,6 +64,7 @@ mod maxmemory_lowered;
 mod min_replicas;
 mod network_disconnected;
 mod output_buffers;
+mod prepared_orphan;
 mod query_buffers;
 mod rdb_enospc;
 mod read_only;
@@ -70,6 +73,7 @@ mod requirepass;
 mod role_limit;
 mod slow_pile;
 mod sync_standby_missing;
+mod timeouts;
 mod user_off;
 mod xmin_held;
 
@@ -104,12 +108,16 @@ pub const ALL: &[&dyn Fault] = &[
     &idle_in_transaction::IdleInTransaction,
     &lock_pile::LockPile,
     &slow_pile::SlowPile,
+    &prepared_orphan::PreparedOrphan,
     &role_limit::RoleLimit,
     &xmin_held::XminHeld,
+    &autovacuum_off::AutovacuumOff,
     &read_only::FAULT,
     &data_full::DataFull,
     &sync_standby_missing::FAULT,
+    &timeouts::FAULT,
     &db_closed::FAULT,
+    &hba_reject::HbaReject,
     &auth_nologin::FAULT,
     &auth_expired::FAULT,
     &auth_connect::FAULT,

@@ -103,19 +103,35 @@ pub(super) async fn crowd(
             }
             Err(Closed::Otherwise(error)) => return Err(error),
         };
-        let query = query.to_owned();
-        members.spawn("faults: a session at work", async move {
-            // As a whole: its driver must live as long.
-            let session = session;
-            let ended = session.client.simple_query(&query).await;
-            tracing::debug!(ok = ended.is_ok(), "a query of a fault ended");
-            if afterwards == Afterwards::Stays {
-                std::future::pending::<()>().await;
-            }
-        });
+        put_to_work(&mut members, session, query.to_owned(), afterwards);
         progress(format!("{} connections at work", n + 1));
     }
     Err(not_refused())
+}
+
+/// A session of the application's role at work on each of these queries; who was served leaves.
+pub(super) async fn each_at_work(
+    server: &Server,
+    name: &str,
+    queries: impl IntoIterator<Item = String>,
+) -> Result<Tasks, FaultError> {
+    let mut members = Tasks::default();
+    for query in queries {
+        put_to_work(&mut members, open(server, name).await?, query, Afterwards::Leaves);
+    }
+    Ok(members)
+}
+
+fn put_to_work(members: &mut Tasks, session: Session, query: String, afterwards: Afterwards) {
+    members.spawn("faults: a session at work", async move {
+        // As a whole: its driver must live as long.
+        let session = session;
+        let ended = session.client.simple_query(&query).await;
+        tracing::debug!(ok = ended.is_ok(), "a query of a fault ended");
+        if afterwards == Afterwards::Stays {
+            std::future::pending::<()>().await;
+        }
+    });
 }
 
 /// What a new client of the application is told when it is refused for lack of a slot.

@@ -3,7 +3,8 @@
 use tokio_postgres::Client;
 
 use super::reach::{self, Session};
-use super::{FaultError, words};
+use super::{FaultError, Progress, words};
+use crate::diagnose::words::count;
 use crate::targets::Server;
 
 /// A name that no table has yet.
@@ -39,6 +40,35 @@ pub(super) async fn exists(server: &Server, name: &str) -> Result<bool, FaultErr
                where n.nspname = 'public' and c.relname = $1)";
     let row = session.client.query_one(sql, &[&name]).await;
     Ok(row.map_err(|e| reach::sql_failed("look for the table of the fault", e))?.get(0))
+}
+
+/// Rewrites every row so often; each leaves a dead one.
+pub(super) async fn rewrite(
+    session: &Session,
+    name: &str,
+    rounds: u64,
+    progress: Progress<'_>,
+) -> Result<(), FaultError> {
+    for round in 1..=rounds {
+        run(&session.client, &format!("update public.{name} set amount = amount + 1")).await?;
+        progress(format!("every row of {name} rewritten, {round} of {rounds}"));
+    }
+    Ok(())
+}
+
+/// How many dead rows it has, when it has at least so many.
+pub(super) async fn dead(server: &Server, name: &str, least: u64) -> Result<u64, FaultError> {
+    let session = reach::superuser_inside(server).await?;
+    let sql = "select coalesce(max(pg_stat_get_dead_tuples(c.oid)), 0) from pg_class c \
+               join pg_namespace n on n.oid = c.relnamespace \
+               where n.nspname = 'public' and c.relname = $1";
+    let row = session.client.query_one(sql, &[&name]).await;
+    let row = row.map_err(|e| reach::sql_failed("count dead rows", e))?;
+    let dead = u64::try_from(row.get::<_, i64>(0)).unwrap_or_default();
+    if dead < least {
+        return Err(FaultError::Precondition(format!("only {} dead rows", count(dead))));
+    }
+    Ok(dead)
 }
 
 /// Drops it, when it is there. Its sessions were ended before, but may need a moment to let go.

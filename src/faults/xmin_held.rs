@@ -94,11 +94,7 @@ impl Fault for XminHeld {
             let look = "begin isolation level repeatable read";
             tables::run(&reader.client, &format!("{look}; select count(*) from public.{table}"))
                 .await?;
-            for round in 1..=ROUNDS {
-                let rewrite = format!("update public.{table} set amount = amount + 1");
-                tables::run(&writer.client, &rewrite).await?;
-                progress(format!("{} rows rewritten, {round} of {ROUNDS}", count(params[ROWS])));
-            }
+            tables::rewrite(&writer, table, ROUNDS, progress).await?;
             tables::run(&writer.client, &format!("vacuum public.{table}")).await
         };
         let done = tokio::time::timeout(PATIENCE, work).await;
@@ -114,16 +110,7 @@ impl Fault for XminHeld {
         params: &Params,
         saved: &Saved,
     ) -> Result<String, FaultError> {
-        let session = reach::superuser_inside(server).await?;
-        let sql = "select coalesce(max(pg_stat_get_dead_tuples(c.oid)), 0) from pg_class c \
-                   join pg_namespace n on n.oid = c.relnamespace \
-                   where n.nspname = 'public' and c.relname = $1";
-        let row = session.client.query_one(sql, &[&text(saved, entry::TABLE)?]).await;
-        let row = row.map_err(|e| reach::sql_failed("count dead rows", e))?;
-        let dead = u64::try_from(row.get::<_, i64>(0)).unwrap_or_default();
-        if dead < params[ROWS] {
-            return Err(FaultError::Precondition(format!("only {} dead rows", count(dead))));
-        }
+        let dead = tables::dead(server, text(saved, entry::TABLE)?, params[ROWS]).await?;
         Ok(format!("{} dead rows, after a VACUUM", count(dead)))
     }
 

@@ -23,6 +23,8 @@ const WHOLE: Duration = Duration::from_secs(3);
 const INSPECT: Duration = Duration::from_secs(1);
 /// So much of the log is looked at.
 const LOG_LINES: usize = 60;
+/// The SQLSTATE of a client that is turned away whatever its password.
+const NOT_LET_IN: &str = "28000";
 
 impl Server {
     /// Observes what a judgement about `finding` needs. Each question and its answer is reported as it happens.
@@ -81,6 +83,11 @@ impl Server {
         {
             pg.volumes = link.volumes(place, &mut notebook).await;
         }
+        if let (Some(pg), Link::Postgres(link)) = (&mut postgres, &self.link)
+            && newest_refusal(&known.samples) == Some(NOT_LET_IN)
+        {
+            pg.hba = link.hba(&mut notebook).await;
+        }
         Facts {
             finding,
             samples: known.samples.clone(),
@@ -128,6 +135,11 @@ fn may_lack_room(finding: FindingKind, samples: &[Sample]) -> bool {
     let newest = samples.iter().rev().take(6);
     finding == FindingKind::VolumeFull
         || newest.filter_map(Sample::first_bad).any(|answer| answer.code() == Some("53100"))
+}
+
+/// The code of the newest bad answer.
+fn newest_refusal(samples: &[Sample]) -> Option<&str> {
+    samples.iter().rev().find_map(Sample::first_bad).and_then(Answer::code)
 }
 
 /// The settings that causes turn on; the rest is only counted.

@@ -188,6 +188,12 @@ pub(super) fn table_after_holders(facts: &Facts) -> Result<Args, String> {
     ]))
 }
 
+/// The table with the most dead rows.
+pub(super) fn worst_table(facts: &Facts) -> Result<Args, String> {
+    let table = postgres_rows::worst_table(facts).ok_or("no table is known to have dead rows")?;
+    Ok(args([("schema", json!(table.schema)), ("table", json!(table.name))]))
+}
+
 /// The session at the head of the queue, when it stopped inside its transaction.
 pub(super) fn idle_blocker(facts: &Facts) -> Result<Args, String> {
     let root = postgres_connections::blocker(facts)?;
@@ -211,6 +217,13 @@ pub(super) fn blocking_query(facts: &Facts) -> Result<Args, String> {
         return Err(format!("pid {} runs no query ({})", root.pid, root.state));
     }
     queries(&[root])
+}
+
+/// The prepared transaction that nobody came back for, rolled back: what it wrote was never committed anywhere here.
+pub(super) fn orphan(facts: &Facts) -> Result<Args, String> {
+    let (gid, prepared) = postgres_connections::orphan(facts)?;
+    let prepared = prepared.to_rfc3339_opts(SecondsFormat::Micros, true);
+    Ok(args([("gid", json!(gid)), ("prepared", json!(prepared)), ("end", json!("rollback"))]))
 }
 
 /// The slow queries.

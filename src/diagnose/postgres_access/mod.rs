@@ -11,8 +11,13 @@ use super::facts::{Facts, PgDatabase, PgRole, PgStanding, PgTableRights};
 use super::verdict::{Verdict, source};
 use super::words::name;
 
+mod hba;
+
 #[cfg(test)]
 mod tests;
+
+pub(super) use hba::HBA_REJECT;
+pub(crate) use hba::rejecting_line;
 
 const LOGIN: &[FindingKind] = &[FindingKind::ProbeFailing];
 const SOURCES: [&str; 3] = [source::CLIENT_VIEW, source::BASELINE, source::PG_STANDING];

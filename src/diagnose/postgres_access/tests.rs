@@ -1,6 +1,7 @@
 //! Refusals that read alike, told apart by the catalog; and what is said where it was not seen.
 
 use super::*;
+use crate::diagnose::facts::{PgHba, PgHbaRule};
 use crate::diagnose::testing::*;
 use crate::domain::sample::Origin;
 use FindingKind::{ProbeFailing, WritesRefused};
@@ -94,6 +95,67 @@ fn the_catalog_decides_between_refusals_that_read_alike() {
     for (story, facts, expected) in cases {
         assert_eq!(graded(&facts), expected, "{story}");
     }
+}
+
+fn rule(line: u32, method: &str) -> PgHbaRule {
+    let text = Some(format!("host all app all {method}"));
+    PgHbaRule { line, text, method: method.into(), is_sure: true }
+}
+
+/// A client that is turned away, and these lines that fit it.
+fn at_the_door(rules: &[PgHbaRule], bend: impl FnOnce(&mut PgHba)) -> Facts {
+    let mut facts = refused(ProbeFailing, "28000", |_| ());
+    facts.baseline.insert("max_connections".into(), "20".into());
+    let mut hba = PgHba { address: "172.18.0.1".into(), errors: 0, rules: rules.to_vec() };
+    bend(&mut hba);
+    facts.postgres.as_mut().unwrap().hba = Some(hba);
+    facts
+}
+
+#[test]
+fn the_first_line_that_fits_decides_and_only_a_surely_harmful_one_may_go() {
+    let (reject, scram) = (rule(1, "reject"), rule(98, "scram-sha-256"));
+    let lines = [reject.clone(), scram.clone()];
+    let confirmed: &[&str] = &["hba-reject: confirmed"];
+    let likely: &[&str] = &["hba-reject: likely"];
+    let host_name = PgHbaRule { is_sure: false, ..reject.clone() };
+    let included = PgHbaRule { text: None, ..reject.clone() };
+    let cases: [(&str, Facts, &[&str], bool); 9] = [
+        ("rejected, then let in", at_the_door(&lines, |_| ()), confirmed, true),
+        ("nothing behind it", at_the_door(&lines[..1], |_| ()), confirmed, false),
+        (
+            "rejected twice",
+            at_the_door(&[reject.clone(), rule(2, "reject")], |_| ()),
+            confirmed,
+            false,
+        ),
+        ("no line at all", at_the_door(&[], |_| ()), confirmed, false),
+        ("let in first", at_the_door(&[scram.clone(), reject], |_| ()), &[], false),
+        ("a host name", at_the_door(&[host_name, scram.clone()], |_| ()), likely, false),
+        ("of an included file", at_the_door(&[included, scram], |_| ()), confirmed, false),
+        ("a file with errors", at_the_door(&lines, |hba| hba.errors = 1), likely, true),
+        (
+            "never seen healthy",
+            {
+                let mut facts = at_the_door(&lines, |_| ());
+                facts.baseline.clear();
+                facts
+            },
+            confirmed,
+            false,
+        ),
+    ];
+    for (story, facts, expected, may_go) in cases {
+        assert_eq!(graded(&facts), expected, "{story}");
+        assert_eq!(rejecting_line(&facts).is_ok(), may_go, "{story}");
+    }
+    assert_eq!(
+        rejecting_line(&at_the_door(&lines, |_| ())).unwrap(),
+        (1, "host all app all reject")
+    );
+    let mut other = at_the_door(&lines, |_| ());
+    other.samples[0].connect = error("28P01", "password authentication failed");
+    assert_eq!(graded(&other), ["auth-password: likely"], "another refusal");
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use chrono::{DateTime, Utc};
+
 use crate::diagnose::Judge;
 use crate::diagnose::facts::{Facts, HolderKind, PgHolder, PgSession};
 use crate::diagnose::verdict::{Verdict, source};
@@ -157,6 +159,21 @@ fn prepared(facts: &Facts) -> Option<Vec<&PgHolder>> {
     let mut prepared: Vec<&PgHolder> = holders.iter().filter(is_old).collect();
     prepared.sort_by(|a, b| b.age_s.unwrap_or_default().total_cmp(&a.age_s.unwrap_or_default()));
     Some(prepared)
+}
+
+/// The one prepared transaction that others wait for. An error says why it is left to a person.
+pub(crate) fn orphan(facts: &Facts) -> Result<(&str, DateTime<Utc>), String> {
+    if facts.finding == FindingKind::DeadRows {
+        return Err("nobody waits for it, so there is time to ask its coordinator".into());
+    }
+    match prepared(facts).unwrap_or_default().as_slice() {
+        [orphan] => {
+            let prepared = orphan.prepared.ok_or("when it was prepared is not known")?;
+            Ok((&orphan.name, prepared))
+        }
+        [] => Err("no prepared transaction is known to be left".into()),
+        several => Err(format!("{} prepared transactions are left, not one", several.len())),
+    }
 }
 
 /// The session at the head of the only queue, when it may be ended at all.

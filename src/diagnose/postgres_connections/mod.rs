@@ -19,7 +19,7 @@ pub(crate) use busy::slow_queries;
 pub(super) use busy::{PLAIN_LOAD, SLOW_PILE};
 pub(super) use idle::{IDLE_IN_TRANSACTION, IDLE_LEAK};
 pub(crate) use idle::{leaking_sessions, open_transactions};
-pub(crate) use locks::blocker;
+pub(crate) use locks::{blocker, orphan};
 pub(super) use locks::{LOCK_PILE, PREPARED_ORPHAN};
 pub(crate) use looks::another_look;
 pub(super) use role_limit::ROLE_LIMIT;

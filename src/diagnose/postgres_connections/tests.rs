@@ -219,6 +219,7 @@ fn prepared(name: &str, age_s: f64) -> PgHolder {
         name: name.into(),
         horizon_age: 9,
         age_s: Some(age_s),
+        prepared: Some(start()),
         owner: "app".into(),
         locked: vec!["orders".into()],
     }
@@ -229,7 +230,7 @@ fn who_blocks_a_row_or_a_table_is_told_apart() {
     let root = |state: &str| vec![session(1, state, 9.0)];
     let one = |root: i32| waiting_on(root, 30, 1);
     let nobody = || Some(Vec::new());
-    let orphan = |age| Some(vec![prepared("batch-7", age)]);
+    let orphaned = |age| Some(vec![prepared("batch-7", age)]);
     let two = || Some(vec![prepared("batch-7", 60.0), prepared("batch-8", 50.0)]);
     let cases: [(&str, Facts, &[&str]); 10] = [
         (
@@ -256,19 +257,26 @@ fn who_blocks_a_row_or_a_table_is_told_apart() {
             ),
             &["lock-pile: likely"],
         ),
-        ("behind no session", queued(&[one(0)], orphan(60.0)), &["prepared-orphan: confirmed"]),
-        ("prepared a moment ago", queued(&[one(0)], orphan(0.5)), &[]),
+        ("behind no session", queued(&[one(0)], orphaned(60.0)), &["prepared-orphan: confirmed"]),
+        ("prepared a moment ago", queued(&[one(0)], orphaned(0.5)), &[]),
         ("several are prepared", queued(&[one(0)], two()), &["prepared-orphan: likely"]),
         ("prepared ones not observed", queued(&[one(0)], None), &["lock-pile: likely"]),
         (
             "prepared, but a session blocks",
-            queued(&[root("idle in transaction"), one(1)], orphan(60.0)),
+            queued(&[root("idle in transaction"), one(1)], orphaned(60.0)),
             &["lock-pile: confirmed"],
         ),
         ("nobody waits any more", queued(&[root("idle in transaction")], nobody()), &[]),
     ];
     for (story, facts, expected) in cases {
         assert_eq!(graded(&facts), expected, "{story}");
+    }
+    let name = |facts: &Facts| orphan(facts).map(|(gid, _)| gid.to_owned());
+    assert_eq!(name(&queued(&[one(0)], orphaned(60.0))), Ok("batch-7".into()));
+    for left in
+        [queued(&[one(0)], two()), queued(&[one(0)], orphaned(0.5)), queued(&[one(0)], None)]
+    {
+        assert!(name(&left).is_err());
     }
 }
 

@@ -4,11 +4,13 @@ use crate::domain::finding::FindingKind;
 
 use super::facts::{Facts, HolderKind, PgHolder, PgSession, PgTable, PostgresFacts};
 
+mod autovacuum_off;
 mod xmin_held;
 
 #[cfg(test)]
 mod tests;
 
+pub(super) use autovacuum_off::AUTOVACUUM_OFF;
 pub(super) use xmin_held::XMIN_HELD;
 
 const FINDINGS: &[FindingKind] = &[FindingKind::DeadRows];

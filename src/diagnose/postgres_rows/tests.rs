@@ -30,7 +30,8 @@ fn bent(bend: impl FnOnce(&mut PostgresFacts)) -> Facts {
 
 fn holder(kind: HolderKind, horizon_age: i32) -> PgHolder {
     let name = "batch-7".to_owned();
-    PgHolder { kind, name, horizon_age, age_s: Some(60.0), owner: "app".into(), locked: Vec::new() }
+    let (age_s, locked) = (Some(60.0), Vec::new());
+    PgHolder { kind, name, horizon_age, age_s, prepared: None, owner: "app".into(), locked }
 }
 
 fn table(pg: &mut PostgresFacts) -> &mut PgTable {
@@ -92,5 +93,43 @@ fn only_sessions_that_do_nothing_are_named_and_only_those_that_hold_the_rows() {
         bent(|pg| pg.tables = None),
     ] {
         assert!(pids(&refused).is_err());
+    }
+}
+
+#[test]
+fn autovacuum_that_is_off_is_told_from_rows_that_are_kept() {
+    let off = |was: Option<&str>, now: &str, bend: &dyn Fn(&mut PostgresFacts)| {
+        let mut facts = bent(|pg| {
+            drop(pg.sessions.remove(0));
+            table(pg).vacuumed_s = None;
+            bend(pg);
+        });
+        facts.baseline.extend(was.map(|was| ("autovacuum".to_owned(), was.to_owned())));
+        let settings = [("autovacuum".to_owned(), now.to_owned())].into();
+        facts.postgres.as_mut().unwrap().settings = Some(settings);
+        facts
+    };
+    let reader = held().postgres.unwrap().sessions.remove(0);
+    let read = |pg: &mut PostgresFacts| pg.sessions.push(reader.clone());
+    let slot = |pg: &mut PostgresFacts| pg.holders = Some(vec![holder(HolderKind::Slot, 1)]);
+    let cases: [(&str, Facts, &[&str]); 7] = [
+        ("switched off", off(Some("on"), "off", &|_| ()), &["autovacuum-off: confirmed"]),
+        ("always off", off(Some("off"), "off", &|_| ()), &["autovacuum-off: likely"]),
+        ("no baseline", off(None, "off", &|_| ()), &["autovacuum-off: likely"]),
+        ("on", off(Some("on"), "on", &|_| ()), &[]),
+        (
+            "off, and a transaction is open",
+            off(Some("on"), "off", &read),
+            &["autovacuum-off: likely", "xmin-held: likely"],
+        ),
+        ("off, and a slot", off(Some("on"), "off", &slot), &["autovacuum-off: likely"]),
+        (
+            "holders not observed",
+            off(Some("on"), "off", &|pg| pg.holders = None),
+            &["autovacuum-off: likely"],
+        ),
+    ];
+    for (story, facts, expected) in cases {
+        assert_eq!(graded(&facts), expected, "{story}");
     }
 }

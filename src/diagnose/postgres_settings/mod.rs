@@ -7,12 +7,15 @@ use super::facts::{Facts, PgStanding};
 
 mod commits;
 mod read_only;
+mod timeouts;
 
 #[cfg(test)]
 mod tests;
 
 pub(super) use commits::SYNC_STANDBY_MISSING;
 pub(super) use read_only::{READ_ONLY, STANDBY};
+pub(super) use timeouts::TIMEOUTS;
+pub(crate) use timeouts::cutting;
 
 const WRITES: &[FindingKind] = &[FindingKind::WritesRefused];
 

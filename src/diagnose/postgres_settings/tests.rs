@@ -137,3 +137,35 @@ fn commits_that_wait_for_nobody_are_told_from_locks() {
         assert_eq!(graded(&facts), expected, "{story}");
     }
 }
+
+#[test]
+fn a_timeout_that_came_is_told_from_a_cancelled_query_and_a_slow_one() {
+    let cut = |code: &str, name: &str, was: Option<&str>, now: &str| {
+        with(error(code, "canceling statement"), name, was, now, PgStanding::default())
+    };
+    let statement = |was, now| cut("57014", "statement_timeout", was, now);
+    let unseen = |facts: &mut Facts| facts.postgres.as_mut().unwrap().settings = None;
+    let cases: [(&str, Facts, &[&str]); 9] = [
+        ("came", statement(Some("0ms"), "1ms"), &["timeouts: confirmed"]),
+        ("was longer", statement(Some("30000ms"), "5ms"), &["timeouts: confirmed"]),
+        ("no baseline", statement(None, "1ms"), &["timeouts: likely"]),
+        ("off: somebody cancelled it", statement(Some("0ms"), "0ms"), &[]),
+        ("as it always was: it got slow", statement(Some("50ms"), "50ms"), &[]),
+        ("longer than a probe waits", statement(Some("0ms"), "30000ms"), &[]),
+        (
+            "idle sessions",
+            cut("57P05", "idle_session_timeout", Some("0ms"), "1ms"),
+            &["timeouts: confirmed"],
+        ),
+        (
+            "settings unseen",
+            without(statement(Some("0ms"), "1ms"), unseen),
+            &["timeouts: inconclusive"],
+        ),
+        ("another error", cut("55P03", "statement_timeout", Some("0ms"), "1ms"), &[]),
+    ];
+    for (story, facts, expected) in cases {
+        assert_eq!(graded(&facts), expected, "{story}");
+    }
+    assert_eq!(cutting(&statement(Some("0ms"), "1ms")), Some("statement_timeout"));
+}

@@ -23,6 +23,8 @@ union all select 'settings of role ' || coalesce(setrole::regrole::text, '*') ||
   array_to_string(setconfig, ', ') from pg_db_role_setting
 union all select 'postgresql.auto.conf: ' || name, setting from pg_file_settings
   where sourcefile like '%/postgresql.auto.conf'
+union all select 'pg_hba.conf (MD5)', md5(pg_read_file(current_setting('hba_file')))
+union all select 'prepared transaction ' || gid, database from pg_prepared_xacts
 union all select 'max_connections', current_setting('max_connections')
 union all select 'replication slot ' || slot_name, slot_type from pg_replication_slots";
 

@@ -204,6 +204,7 @@ fn pg_holder(row: &Row) -> Result<PgHolder, tokio_postgres::Error> {
         name: row.try_get("name")?,
         horizon_age: row.try_get("horizon_age")?,
         age_s: row.try_get("age_s")?,
+        prepared: row.try_get("prepared")?,
         owner: row.try_get("owner")?,
         locked: row.try_get("locked")?,
     })

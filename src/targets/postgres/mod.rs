@@ -7,6 +7,7 @@ use crate::config::secret::Secret;
 
 mod connect;
 mod facts;
+pub(crate) mod hba;
 mod probe;
 mod rights;
 mod sql;

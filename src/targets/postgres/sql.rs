@@ -210,12 +210,12 @@ SELECT n.nspname::text AS schema, c.relname::text AS name,
 /// What is no session and may still need old rows or hold locks: prepared transactions and replication slots.
 pub(super) const HOLDERS: &str = "
 SELECT 'prepared' AS kind, gid::text AS name, age(transaction) AS horizon_age,
-       extract(epoch FROM now() - prepared)::float8 AS age_s, owner::text AS owner,
+       extract(epoch FROM now() - prepared)::float8 AS age_s, prepared, owner::text AS owner,
        ARRAY(SELECT l.relation::regclass::text FROM pg_locks l
               WHERE l.virtualtransaction = '-1/' || x.transaction::text AND l.relation IS NOT NULL
                 AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
               ORDER BY 1 LIMIT 3) AS locked
   FROM pg_prepared_xacts x WHERE database = current_database()
 UNION ALL
-SELECT 'slot', slot_name::text, age(xmin), NULL, '', '{}' FROM pg_replication_slots WHERE xmin IS NOT NULL
+SELECT 'slot', slot_name::text, age(xmin), NULL, NULL, '', '{}' FROM pg_replication_slots WHERE xmin IS NOT NULL
  ORDER BY 3 DESC";

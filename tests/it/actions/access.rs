@@ -88,3 +88,42 @@ async fn one_grant_at_a_time_comes_back() {
     let refused = refusal(action(restore), &server, boss).await;
     assert!(refused.contains("superuser"), "{refused}");
 }
+
+#[tokio::test]
+async fn a_rejecting_line_goes_comes_back_and_no_other_file_is_written() {
+    let (action, reject) = (action("remove_hba_line"), "host all app all reject");
+    for way in WAYS {
+        let postgres = PgServer::start().await;
+        let (server, file) = (postgres.server(way), postgres.data().join("pg_hba.conf"));
+        let healthy = std::fs::read_to_string(&file).expect("it is there");
+        let broken = format!("# first\n{reject}\n{healthy}");
+        std::fs::write(&file, &broken).expect("a change");
+        let args = args(json!({"line": 2, "text": reject}));
+        let preview = action.preview(&server, &args).await.expect("preview");
+        assert!(preview.notes.contains(&format!("- {reject}")), "{preview:?}");
+        for (line, text, why) in [
+            (1, "# first", "rejects nobody"),
+            (2, "host all app all  reject", "is not that line"),
+            (999, reject, "is not that line"),
+        ] {
+            let refused = refusal(action, &server, json!({"line": line, "text": text})).await;
+            assert!(refused.contains(why), "{refused}");
+        }
+        let saved = carry_out(action, &server, &args).await;
+        verified(action, &server, &args, &saved).await;
+        let now = || std::fs::read_to_string(&file).expect("it is there");
+        assert_eq!(now(), format!("# first\n{healthy}"), "{way:?}");
+        assert!(!action.undo_commands(&server, &args, &saved).is_empty());
+        action.undo(&server, &args, &saved).await.expect("undo");
+        assert_eq!(now(), broken, "{way:?}");
+        assert!(action.undo(&server, &args, &saved).await.expect("twice").contains("already"));
+        std::fs::write(&file, &healthy).expect("somebody mended it");
+        let kept = action.undo(&server, &args, &saved).await.expect_err("somebody else's file");
+        assert!(kept.to_string().contains("somebody else"), "{kept}");
+
+        // Without it the rest would be no rules that the server can read.
+        std::fs::write(&file, format!("{broken}nonsense\n")).expect("a typing error");
+        let refused = refusal(action, &server, json!({"line": 2, "text": reject})).await;
+        assert!(refused.contains("1 error"), "{refused}");
+    }
+}

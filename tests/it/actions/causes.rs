@@ -222,9 +222,14 @@ async fn a_table_locked_by_hand_is_found_before_slots_run_out_and_a_prepared_tra
         .await;
     let judged = judge(&server, FindingKind::LockQueue).await;
     assert_eq!(judged.causes, ["prepared-orphan: confirmed"]);
-    assert_eq!(judged.actions(), [""; 0], "nobody is to be ended for it");
-    admin.batch_execute("rollback prepared 'batch-7'").await.expect("a person decides");
+    assert_eq!(judged.actions(), ["end_prepared"], "nobody is to be ended for it");
+    let mut later = judged.steps[0].1.clone();
+    later.insert("prepared".into(), json!("2001-01-01T00:00:00Z"));
+    let refused = refusal(action("end_prepared"), &server, json!(later)).await;
+    assert!(refused.contains("is gone, or another one"), "{refused}");
+    cure(&server, &judged).await;
     blocked.await.expect("it goes on");
+    assert_eq!(value(&admin, "select v::text from t where id = 1").await, "4");
 }
 
 #[tokio::test]

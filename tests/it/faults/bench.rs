@@ -106,6 +106,8 @@ impl Bench {
             "-c",
             "max_connections=20",
             "-c",
+            "max_prepared_transactions=5",
+            "-c",
             "fsync=off",
             "-c",
             "shared_buffers=16MB",

@@ -56,6 +56,33 @@ async fn read_only_refuses_writes_and_leaves_no_line() {
 }
 
 #[tokio::test]
+async fn a_millisecond_for_every_statement_is_taken_back_under_itself() {
+    let broken = Broken::over(Bench::postgres());
+    twice(&broken, "timeouts", "57014").await;
+    assert_eq!(sql(&broken.bench, AUTO).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn rows_die_unseen_and_nothing_of_them_is_left() {
+    let broken = Broken::over(Bench::postgres());
+    twice(&broken, "autovacuum-off", "dead rows, and autovacuum is off").await;
+    assert_eq!(sql(&broken.bench, AUTO).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn an_orphan_is_rolled_back_and_one_of_others_stays() {
+    let broken = Broken::over(Bench::postgres());
+    let theirs = "create table kept (id int); begin; insert into kept values (1); prepare transaction 'theirs'";
+    sql_in(&broken.bench, "app", theirs).await;
+    twice(&broken, "prepared-orphan", "3 sessions wait behind a transaction without a session")
+        .await;
+    let left = sql(&broken.bench, "select gid from pg_prepared_xacts").await;
+    assert_eq!(left, ["theirs"]);
+    let tables = "select relname from pg_class where relnamespace = 'public'::regnamespace";
+    assert_eq!(sql_in(&broken.bench, "app", tables).await, ["kept"]);
+}
+
+#[tokio::test]
 async fn a_line_that_was_there_before_comes_back() {
     let broken = Broken::over(Bench::postgres());
     let line = "alter system set synchronous_standby_names = ''; select pg_reload_conf()::text";
@@ -91,6 +118,7 @@ async fn what_the_application_is_denied_it_gets_back_exactly() {
         ("auth-nologin", "28000"),
         ("auth-connect", "42501"),
         ("auth-table", "42501"),
+        ("hba-reject", "28000"),
     ] {
         twice(&broken, fault, symptom).await;
     }

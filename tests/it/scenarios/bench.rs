@@ -288,18 +288,13 @@ impl Bench {
         let idle = (0..self.idle).map(|n| session(100 + n, "idle", idle_for, "orders"));
         let busy = (0..self.busy).map(|n| session(200 + n, "active", 0.02, "web"));
         PostgresFacts {
-            tables: None,
             holders: Some(Vec::new()),
-            settings: None,
-            standing: None,
-            volumes: None,
             started_at: Some(self.started_at),
             max_connections: 20,
             reserved: 3,
             own_sessions: 2,
             sessions: idle.chain(busy).collect(),
-            role_limits: vec![],
-            database_limits: vec![],
+            ..PostgresFacts::default()
         }
     }
 }

@@ -193,6 +193,22 @@ async fn a_read_only_server_is_made_writable_a_read_only_role_and_a_standby_are_
 }
 
 #[tokio::test]
+async fn a_timeout_that_cuts_everybody_off_goes_and_one_of_a_role_does_not() {
+    let mut patient = Patient::healthy().await;
+    patient.sql(&["ALTER SYSTEM SET statement_timeout = '1ms'", RELOAD]);
+    let (finding, investigation) = patient.investigated().await;
+    assert!(matches!(finding, FindingKind::ProbeFailing | FindingKind::WritesRefused));
+    assert_cause(&investigation, "timeouts", &["reset_pg_setting"]);
+    patient.fixed(&investigation).await;
+
+    patient.sql(&["ALTER ROLE app SET statement_timeout = '1ms'"]);
+    let (_, investigation) = patient.investigated().await;
+    assert_cause(&investigation, "timeouts", &[]);
+    let handed_over = investigation.plan.unwrap_err();
+    assert!(handed_over.contains("set for role app"), "{handed_over}");
+}
+
+#[tokio::test]
 async fn commits_that_wait_for_a_ghost_go_on_and_a_locked_table_is_something_else() {
     let mut patient = Patient::healthy().await;
     patient.sql(&["ALTER SYSTEM SET synchronous_standby_names = 'ghost'", RELOAD]);
@@ -244,6 +260,28 @@ async fn each_way_of_locking_the_application_out_gets_its_own_key() {
     assert_cause(&investigation, "", &[]);
     let handed_over = investigation.plan.unwrap_err();
     assert!(handed_over.contains("secret store"), "{handed_over}");
+}
+
+#[tokio::test]
+async fn a_rejecting_line_of_pg_hba_goes_and_a_missing_one_is_a_persons_business() {
+    let mut patient = Patient::healthy().await;
+    let file = patient.postgres.data.join("pg_hba.conf");
+    let healthy = std::fs::read_to_string(&file).unwrap();
+    let reject = "host all +pg_monitor,app 127.0.0.0/8 reject\n";
+    std::fs::write(&file, format!("# who\n{reject}{healthy}")).unwrap();
+    patient.sql(&[RELOAD]);
+    let (finding, investigation) = patient.investigated().await;
+    assert_eq!(finding, FindingKind::ProbeFailing);
+    assert_cause(&investigation, "hba-reject", &["remove_hba_line"]);
+    patient.fixed(&investigation).await;
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), format!("# who\n{healthy}"));
+
+    let only_others = healthy.replace("host all all", "host all postgres");
+    let only_others = only_others.replace("hostssl all all", "hostssl all postgres");
+    std::fs::write(&file, only_others).unwrap();
+    patient.sql(&[RELOAD]);
+    let (_, investigation) = patient.investigated().await;
+    assert_cause(&investigation, "hba-reject", &[]);
 }
 
 #[tokio::test]

@@ -119,7 +119,7 @@ pub(super) fn redis_link(port: u16) -> RedisLink {
 pub(super) struct Postgres {
     pub(super) process: Process,
     pub(super) link: PostgresLink,
-    data: PathBuf,
+    pub(super) data: PathBuf,
     _dir: TempDir,
 }
 

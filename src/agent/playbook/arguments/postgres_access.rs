@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::diagnose::facts::Facts;
-use crate::diagnose::postgres_access::{missing_rights, seen};
+use crate::diagnose::postgres_access::{self, missing_rights, seen};
 use crate::domain::proposal::Args;
 
 const UNSEEN: &str = "the application's role and database could not be looked at";
@@ -12,6 +12,12 @@ const UNSEEN: &str = "the application's role and database could not be looked at
 pub(in crate::agent::playbook) fn database(facts: &Facts) -> Result<Args, String> {
     let (_, database, _) = seen(facts).ok_or(UNSEEN)?;
     Ok(super::args([("database", json!(database.name))]))
+}
+
+/// The line that rejects, by its number and its text.
+pub(in crate::agent::playbook) fn rejecting_line(facts: &Facts) -> Result<Args, String> {
+    let (line, text) = postgres_access::rejecting_line(facts)?;
+    Ok(super::args([("line", json!(line)), ("text", json!(text))]))
 }
 
 pub(in crate::agent::playbook) fn login(facts: &Facts) -> Result<Args, String> {

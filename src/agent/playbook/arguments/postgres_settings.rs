@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::diagnose::facts::Facts;
-use crate::diagnose::postgres_settings::to_restore;
+use crate::diagnose::postgres_settings::{cutting, to_restore};
 use crate::domain::proposal::Args;
 
 /// Transactions may write again.
@@ -14,6 +14,16 @@ pub(in crate::agent::playbook) fn read_only(facts: &Facts) -> Result<Args, Strin
 /// Commits wait for whom they waited before.
 pub(in crate::agent::playbook) fn standby_names(facts: &Facts) -> Result<Args, String> {
     healthy(facts, "synchronous_standby_names")
+}
+
+/// The timeout that cuts clients off.
+pub(in crate::agent::playbook) fn timeout(facts: &Facts) -> Result<Args, String> {
+    healthy(facts, cutting(facts).ok_or("which timeout cuts clients off is not known")?)
+}
+
+/// Tables are vacuumed again.
+pub(in crate::agent::playbook) fn autovacuum(facts: &Facts) -> Result<Args, String> {
+    healthy(facts, "autovacuum")
 }
 
 fn healthy(facts: &Facts, name: &str) -> Result<Args, String> {

@@ -2,8 +2,8 @@
 
 use crate::agent::playbook::arguments::{
     any_blocker, blocking_query, healthy_limit, idle_blocker, leaking_sessions, none,
-    open_transactions, postgres_access, postgres_settings, postgres_volumes, row_holders,
-    slow_queries, slow_sessions, table_after_holders,
+    open_transactions, orphan, postgres_access, postgres_settings, postgres_volumes, row_holders,
+    slow_queries, slow_sessions, table_after_holders, worst_table,
 };
 use crate::agent::playbook::{Remedy, Row, Use, Wrong};
 
@@ -58,6 +58,24 @@ pub(super) const ROWS: &[Row] = &[
                  may do without it",
     },
     Row {
+        cause: "timeouts",
+        remedies: &[Remedy {
+            uses: &[Use { action: "reset_pg_setting", args: postgres_settings::timeout }],
+            only_after: None,
+            why: "The timeout of the healthy server let the same statements through; no session is cut",
+            effect: "every session has the old timeout at once, except where it set its own",
+        }],
+        wrong: &[
+            Wrong { what: "restart_postgres", does: "the setting survives it" },
+            Wrong { what: "cancel_query", does: "the server cancels them already" },
+            Wrong {
+                what: "a plain session's ALTER SYSTEM",
+                does: "is cut off by the timeout itself",
+            },
+        ],
+        advice: "who set the timeout, and where: for the server, a role or a database",
+    },
+    Row {
         cause: "data-full",
         remedies: &[Remedy {
             uses: &[Use { action: "move_table", args: postgres_volumes::table }],
@@ -94,6 +112,25 @@ pub(super) const ROWS: &[Row] = &[
             Wrong { what: "restore_role_access", does: "no role gets in, superusers neither" },
         ],
         advice: "who closed the database, and for what: a migration may be under way",
+    },
+    Row {
+        cause: "hba-reject",
+        remedies: &[Remedy {
+            uses: &[Use { action: "remove_hba_line", args: postgres_access::rejecting_line }],
+            only_after: None,
+            why: "The application was let in when the server was healthy, and one line of pg_hba.conf rejects it now; \
+                  that line alone goes, the file is checked before the reload, no session is touched",
+            effect: "new clients of the application are let in by the line behind it",
+        }],
+        wrong: &[
+            Wrong { what: "a new password", does: "is never asked for" },
+            Wrong { what: "restore_role_access", does: "the role lost nothing" },
+            Wrong {
+                what: "restart_postgres",
+                does: "cuts the sessions that still work, and reads the same file",
+            },
+        ],
+        advice: "who changed pg_hba.conf, and for what: the application may have been locked out on purpose",
     },
     Row {
         cause: "auth-nologin",
@@ -204,6 +241,28 @@ pub(super) const ROWS: &[Row] = &[
         advice: "the program that leaves transactions open, or idle_in_transaction_session_timeout on its role",
     },
     Row {
+        cause: "autovacuum-off",
+        remedies: &[Remedy {
+            uses: &[
+                Use { action: "vacuum_table", args: worst_table },
+                Use { action: "reset_pg_setting", args: postgres_settings::autovacuum },
+            ],
+            only_after: None,
+            why: "An ordinary vacuum removes the rows beside readers and writers, and the setting of the healthy server \
+                  keeps them from coming back",
+            effect: "the rows become room for new ones, here now and everywhere later; files stay as large as they are",
+        }],
+        wrong: &[
+            Wrong {
+                what: "vacuum_full_table",
+                does: "locks everybody out, and the rows come again",
+            },
+            Wrong { what: "ending old transactions", does: "none of them keeps the rows" },
+            Wrong { what: "restart_postgres", does: "the setting survives it" },
+        ],
+        advice: "who switched autovacuum off: if it was for a bulk load, that has ended or should say when it ends",
+    },
+    Row {
         cause: "xmin-held",
         remedies: &[Remedy {
             uses: &[
@@ -259,7 +318,14 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         cause: "prepared-orphan",
-        remedies: &[],
+        remedies: &[Remedy {
+            uses: &[Use { action: "end_prepared", args: orphan }],
+            only_after: None,
+            why: "It has no session that could be ended, and a restart keeps it: only its own end frees what it locks. \
+                  Rolled back it leaves no trace here; a person first makes sure that its coordinator does not want it \
+                  committed",
+            effect: "who waits goes on at once; what the transaction wrote is lost",
+        }],
         wrong: &[
             Wrong { what: "kill_blocker", does: "there is no session to end" },
             Wrong { what: "ending the waiting sessions", does: "the rows stay locked" },
