@@ -58,10 +58,14 @@ impl Fault for PreparedOrphan {
         let sql = "select current_setting('max_prepared_transactions')::int \
                    > (select count(*) from pg_prepared_xacts)";
         let row = session.client.query_one(sql, &[]).await;
-        let row = row.map_err(|e| reach::sql_failed("count prepared transactions", e).in_words())?;
+        let row =
+            row.map_err(|e| reach::sql_failed("count prepared transactions", e).in_words())?;
         let has_room: bool = row.get(0);
         has_room.then_some(()).ok_or_else(|| {
-            format!("{} takes no prepared transaction (max_prepared_transactions)", server.target.id)
+            format!(
+                "{} takes no prepared transaction (max_prepared_transactions)",
+                server.target.id
+            )
         })
     }
 
@@ -69,7 +73,9 @@ impl Fault for PreparedOrphan {
         let who = reach::who(server);
         vec![
             format!("as {who}: CREATE TABLE with an ordinary name and {ROWS} rows"),
-            format!("BEGIN; UPDATE {WAITERS} of its rows; PREPARE TRANSACTION with an ordinary name"),
+            format!(
+                "BEGIN; UPDATE {WAITERS} of its rows; PREPARE TRANSACTION with an ordinary name"
+            ),
             format!("connect {WAITERS} times as {who}, and UPDATE one of these rows in each"),
         ]
     }
@@ -98,7 +104,8 @@ impl Fault for PreparedOrphan {
         tables::run(&session.client, &write).await?;
         compose(&session, "select format('PREPARE TRANSACTION %L', $1::text)", saved).await?;
         progress(format!("{WAITERS} rows of {table} are locked by no session"));
-        let queries = (1..=WAITERS).map(|id| format!("update public.{table} set amount = 2 where id = {id}"));
+        let queries =
+            (1..=WAITERS).map(|id| format!("update public.{table} set amount = 2 where id = {id}"));
         Ok(Box::new(sessions::each_at_work(server, name, queries).await?))
     }
 

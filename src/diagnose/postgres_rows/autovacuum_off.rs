@@ -52,11 +52,16 @@ fn judge(facts: &Facts) -> Option<JudgedCause> {
 fn missing(rows: &Rows<'_>, was: Option<&str>) -> Option<String> {
     match was {
         None => return Some("whether it was on when the server was healthy".into()),
-        Some("off") => return Some("who vacuums by hand instead, and when it was done last".into()),
+        Some("off") => {
+            return Some("who vacuums by hand instead, and when it was done last".into());
+        }
         Some(_) => {}
     }
     if let Some(session) = rows.sessions().first() {
-        return Some(format!("whether the rows go once the transaction of pid {} is over", session.pid));
+        return Some(format!(
+            "whether the rows go once the transaction of pid {} is over",
+            session.pid
+        ));
     }
     match rows.pg.holders.as_ref().map(|holders| holders.first()) {
         None => Some("prepared transactions and replication slots, which keep rows too".into()),

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::crash::bench::{Engine, Lab, Said, eventually};
 
+mod by_hand;
 mod several;
 
 /// Keys of an application beside the leak, one of them with a time to live.
@@ -162,6 +163,19 @@ fn inject_and_wait(lab: &Lab, engine: &mut Engine, fault: &str, finding: &str) -
         let told = newest(lab, &waiting);
         let (number, fingerprint) = told.split_once(' ')?;
         Some((number.parse().expect("a number"), fingerprint.to_owned()))
+    })
+}
+
+/// The incident with this cause, and the fingerprint that waits for it.
+fn proposal(lab: &Lab, cause: &str) -> (String, String) {
+    let waiting = format!(
+        "select i.number || ' ' || e.fingerprint from incidents i \
+         join agent_executions e on e.incident_id = i.id \
+         where i.cause = '{cause}' and e.state = 'awaiting_approval'"
+    );
+    eventually(&format!("a proposal against {cause} waits"), || {
+        let told = lab.store(&waiting);
+        told.split_once(' ').map(|(number, print)| (number.to_owned(), print.to_owned()))
     })
 }
 

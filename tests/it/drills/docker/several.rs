@@ -1,20 +1,7 @@
 //! Two faults on one server and one on the other: every cause is named, mended and proven for itself.
 
-use super::watched;
+use super::{proposal, watched};
 use crate::crash::bench::{Lab, eventually};
-
-/// The incident with this cause, and the fingerprint that waits for it.
-fn proposal(lab: &Lab, cause: &str) -> (String, String) {
-    let waiting = format!(
-        "select i.number || ' ' || e.fingerprint from incidents i \
-         join agent_executions e on e.incident_id = i.id \
-         where i.cause = '{cause}' and e.state = 'awaiting_approval'"
-    );
-    eventually(&format!("a proposal against {cause} waits"), || {
-        let told = lab.store(&waiting);
-        told.split_once(' ').map(|(number, print)| (number.to_owned(), print.to_owned()))
-    })
-}
 
 #[test]
 fn three_causes_at_once_are_mended_and_proven_apart() {

@@ -1,0 +1,89 @@
+//! What somebody does to the containers by hand, without a word to simctl, is found from the outside; what they put
+//! right themselves is left alone.
+
+use std::process::{Child, Command, Stdio};
+
+use super::{proposal, watched};
+use crate::crash::bench::{Lab, eventually};
+
+/// The cause was found and something proposed; then the same hand puts it right, and nothing else was done.
+fn found_and_left_alone(lab: &Lab, cause: &str, put_right: impl FnOnce()) {
+    let (number, _) = proposal(lab, cause);
+    put_right();
+    let is = |column: &str| {
+        lab.store(&format!("select {column} from incidents where number = {number}"))
+    };
+    eventually(&format!("{cause} is over"), || (is("status") == "resolved").then_some(()));
+    let acted = "select count(*) from agent_actions a join incidents i on i.id = a.incident_id \
+                 where i.number = NUMBER";
+    assert_eq!(lab.store(&acted.replace("NUMBER", &number)), "0", "{cause}");
+    let told = lab.home.ok(&["report", &number]);
+    assert!(told.contains("without an action of ours"), "{told}");
+}
+
+/// A client at work on the Redis server.
+struct Load(Child);
+
+impl Load {
+    fn on(lab: &Lab) -> Self {
+        let port = lab.docker(&["port", &lab.name("redis-test"), "6379/tcp"]);
+        let (_, port) = port.rsplit_once(':').expect("host:port");
+        let mut benchmark = Command::new("redis-benchmark");
+        benchmark.args(["-p", port, "-q", "-c", "4", "-l", "-t", "set,get"]);
+        let started = benchmark.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        Self(started.expect("redis-benchmark runs"))
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn what_is_done_to_containers_by_hand_is_found_and_what_is_put_right_is_left_alone() {
+    let lab = Lab::up();
+    let engine = lab.home.engine();
+    watched(&lab);
+    let (redis, postgres) = (lab.name("redis-test"), lab.name("postgres-test"));
+
+    let network = lab.docker(&["inspect", "-f", "{{.HostConfig.NetworkMode}}", &redis]);
+    lab.docker(&["network", "disconnect", &network, &redis]);
+    found_and_left_alone(&lab, "network-disconnected", || {
+        lab.docker(&["network", "connect", "--alias", "redis-test", &network, &redis]);
+    });
+
+    let quota = lab.docker(&["inspect", "-f", "{{.HostConfig.CpuQuota}}", &redis]);
+    let throttle = |quota: &str| lab.docker(&["update", "--cpu-quota", quota, &redis]);
+    {
+        let _load = Load::on(&lab);
+        throttle("1000");
+        found_and_left_alone(&lab, "cpu-throttled", || drop(throttle(&quota)));
+    }
+
+    lab.redis(&["CONFIG", "SET", "save", "5 1"]);
+    let fill = "dd if=/dev/zero of=/data/export.csv bs=4096 2>/dev/null; true";
+    lab.docker(&["exec", &redis, "sh", "-c", fill]);
+    lab.redis(&["SET", "order-1", "paid", "EX", "600"]);
+    found_and_left_alone(&lab, "rdb-enospc", || {
+        lab.docker(&["exec", &redis, "rm", "/data/export.csv"]);
+        lab.redis(&["CONFIG", "SET", "save", ""]);
+        lab.redis(&["BGSAVE"]);
+    });
+
+    let psql = |sql: &str| {
+        let psql = ["exec", &postgres, "psql", "-X", "-U", "postgres", "-d", "app", "-qc", sql];
+        Command::new("docker").args(psql).output().expect("docker runs")
+    };
+    psql("create table archive (body text) tablespace bounded");
+    let body = "(select string_agg(md5(random()::text), '') from generate_series(1, 60))";
+    psql(&format!(
+        "alter table archive alter body set storage external; \
+                   do $$ begin loop insert into archive select {body} from generate_series(1, 500); \
+                   commit; end loop; end $$"
+    ));
+    found_and_left_alone(&lab, "data-full", || drop(psql("drop table archive")));
+    assert_eq!(engine.terminate(), 0);
+}
