@@ -29,7 +29,9 @@ const LOOK: &str = "select json_build_object('server_start', pg_postmaster_start
     where a.wait_event_type = 'Lock' and 0 = any(pg_blocking_pids(a.pid))),
   'found', (select json_build_object('owner', x.owner, 'age_s', extract(epoch from now() - x.prepared),
       'locked', array(select distinct l.relation::regclass::text from pg_locks l
-        where l.virtualtransaction = '-1/' || x.transaction::text and l.relation is not null
+        where l.pid is null and l.relation is not null
+          and l.virtualtransaction in (select o.virtualtransaction from pg_locks o
+            where o.pid is null and o.transactionid = x.transaction)
           and l.database = (select oid from pg_database where datname = x.database) order by 1 limit 5))
     from pg_prepared_xacts x where x.gid = :'gid' and x.database = current_database()
       and x.prepared = :'prepared'::timestamptz))::text";

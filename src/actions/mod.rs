@@ -27,6 +27,8 @@ mod cancel_query;
 mod clear_redis_cache;
 mod connect_network;
 mod detach_replica;
+mod drop_invalid_index;
+mod drop_replication_slot;
 mod end_prepared;
 mod free_space;
 mod kill_blocker;
@@ -63,6 +65,8 @@ pub const ALL: &[&dyn Action] = &[
     &clear_redis_cache::ClearRedisCache,
     &connect_network::ConnectNetwork,
     &detach_replica::DetachReplica,
+    &drop_invalid_index::DropInvalidIndex,
+    &drop_replication_slot::DropReplicationSlot,
     &end_prepared::EndPrepared,
     &free_space::FreeSpace,
     &kill_blocker::KillBlocker,

@@ -13,6 +13,8 @@ mod clients_refused;
 mod connection_pressure;
 mod data_vanished;
 mod dead_rows;
+mod invalid_index;
+mod lasting;
 mod lock_queue;
 mod memory_pressure;
 mod probe_failing;
@@ -26,6 +28,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod volume_full;
+mod wal_retained;
 mod words;
 mod writes_refused;
 
@@ -50,4 +53,6 @@ pub const ALL: &[Detector] = &[
     Detector { kind: FindingKind::DataVanished, judge: data_vanished::judge },
     Detector { kind: FindingKind::LockQueue, judge: lock_queue::judge },
     Detector { kind: FindingKind::DeadRows, judge: dead_rows::judge },
+    Detector { kind: FindingKind::WalRetained, judge: wal_retained::judge },
+    Detector { kind: FindingKind::InvalidIndex, judge: invalid_index::judge },
 ];

@@ -442,6 +442,45 @@ fn dead_rows_count_when_they_are_many_and_stay() {
 }
 
 #[test]
+fn what_is_kept_for_nobody_counts_when_it_stays() {
+    let story = |kind, name: &'static str, levels: &[f64], profile| {
+        let read: Vec<_> = levels.iter().map(|level| [(name, *level)]).collect();
+        let mut window = readings(1_000, &read.iter().map(|r| &r[..]).collect::<Vec<_>>());
+        window.target.profile = profile;
+        let now = window.last_readings().unwrap().at;
+        letter(&verdict(kind, &window, now))
+    };
+    const MIB: f64 = 1_048_576.0;
+    let slot = |mib: f64, n, profile| {
+        let levels = vec![mib * MIB; n];
+        story(FindingKind::WalRetained, reading::SLOT_RETAINED_BYTES, &levels, profile)
+    };
+    assert_eq!(slot(0.0, 12, Profile::Lab), 'A');
+    assert_eq!(slot(15.0, 12, Profile::Lab), 'A', "a consumer that is away for a moment");
+    assert_eq!(slot(32.0, 3, Profile::Lab), 'I', "just seen");
+    assert_eq!(slot(32.0, 6, Profile::Lab), 'P');
+    assert_eq!(slot(32.0, 60, Profile::Production), 'A', "little for a real server");
+    assert_eq!(slot(2_000.0, 40, Profile::Production), 'I', "a standby may be restarting");
+    assert_eq!(slot(2_000.0, 58, Profile::Production), 'P');
+    let archive = |levels: &[f64]| {
+        story(FindingKind::WalRetained, reading::ARCHIVE_IS_FAILING, levels, Profile::Lab)
+    };
+    assert_eq!(archive(&[1.0, 0.0, 1.0, 1.0, 0.0]), 'I', "now and then");
+    assert_eq!(archive(&[1.0; 6]), 'P');
+    assert_eq!(archive(&[1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0]), 'A', "it works again");
+    let index = |levels: &[f64]| {
+        story(FindingKind::InvalidIndex, reading::INVALID_INDEXES, levels, Profile::Lab)
+    };
+    assert_eq!(index(&[0.0; 6]), 'A');
+    assert_eq!(index(&[0.0, 0.0, 0.0, 0.0, 1.0, 1.0]), 'I', "its build may just have ended");
+    assert_eq!(index(&[2.0; 6]), 'P');
+    let unseen = readings(1_000, &[&[(reading::SESSIONS, 3.0)], &[(reading::SESSIONS, 3.0)]]);
+    for kind in [FindingKind::WalRetained, FindingKind::InvalidIndex] {
+        assert_eq!(letter(&verdict(kind, &unseen, at(1_000))), 'A', "not to be seen");
+    }
+}
+
+#[test]
 fn pressure_is_a_matter_of_one_engine_only() {
     let postgres = slots(Profile::Lab, 0.0, 250, &[(12.0, 12.0); 3]);
     assert_eq!(letter(&verdict(FindingKind::MemoryPressure, &postgres, at(500))), 'A');

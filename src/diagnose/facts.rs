@@ -231,9 +231,55 @@ pub struct PostgresFacts {
     /// Volumes of tablespaces; looked at only where one may be full.
     #[serde(default)]
     pub volumes: Option<Vec<PgVolume>>,
+    /// Who keeps WAL; looked at only where it piles up.
+    #[serde(default)]
+    pub wal: Option<PgWal>,
+    /// Indexes that no query may use; looked at only where there are some.
+    #[serde(default)]
+    pub invalid_indexes: Option<Vec<PgInvalidIndex>>,
     /// How pg_hba.conf meets the application; looked at only where it is turned away at the door.
     #[serde(default)]
     pub hba: Option<PgHba>,
+}
+
+/// The archive and the replication slots: who must have taken WAL before it may go.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PgWal {
+    pub archives: bool,
+    /// Attempts of the archive that failed, and how long ago the newest and the newest success were.
+    pub failed: i64,
+    pub failed_s: Option<f64>,
+    pub archived_s: Option<f64>,
+    /// The file it could not take.
+    pub stuck_at: Option<String>,
+    /// Furthest back first.
+    pub slots: Vec<PgSlot>,
+}
+
+/// A replication slot that keeps WAL.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PgSlot {
+    pub name: String,
+    /// `physical` or `logical`.
+    pub kind: String,
+    /// Somebody is connected and reads it.
+    pub active: bool,
+    /// Its restart_lsn.
+    pub position: String,
+    pub retained: u64,
+}
+
+/// An index that is not valid.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PgInvalidIndex {
+    pub schema: String,
+    pub name: String,
+    pub table: String,
+    pub definition: String,
+    pub bytes: u64,
+    pub is_unique: bool,
+    /// Somebody builds or drops it, or another index of its table.
+    pub is_worked_on: bool,
 }
 
 /// The lines of pg_hba.conf that fit the application's next connection.

@@ -15,6 +15,7 @@ pub mod postgres_access;
 pub mod postgres_connections;
 pub mod postgres_rows;
 pub mod postgres_settings;
+pub mod postgres_upkeep;
 pub mod postgres_volumes;
 pub mod redis_clients;
 mod redis_data;
@@ -97,6 +98,9 @@ pub const ALL: &[Judge] = &[
     postgres_connections::PLAIN_LOAD,
     postgres_rows::AUTOVACUUM_OFF,
     postgres_rows::XMIN_HELD,
+    postgres_upkeep::ARCHIVE_FAILS,
+    postgres_upkeep::DEAD_SLOT,
+    postgres_upkeep::INVALID_INDEX,
 ];
 
 /// The judge of a cause.

@@ -49,6 +49,8 @@ pub(crate) fn facts(finding: FindingKind) -> Facts {
         source::PG_STANDING,
         source::PG_VOLUMES,
         source::PG_HBA,
+        source::PG_WAL,
+        source::PG_INDEXES,
     ];
     let evidence = sources.iter().enumerate().map(|(at, source)| Evidence {
         id: format!("e{}", at + 1),

@@ -55,6 +55,16 @@ fn unseen(facts: &Facts) -> Vec<&'static str> {
                 unseen.push("its tables");
             }
         }
+        FindingKind::WalRetained => {
+            if facts.postgres.as_ref().is_none_or(|pg| pg.wal.is_none()) {
+                unseen.push("its replication slots and its archive");
+            }
+        }
+        FindingKind::InvalidIndex => {
+            if facts.postgres.as_ref().is_none_or(|pg| pg.invalid_indexes.is_none()) {
+                unseen.push("its indexes");
+            }
+        }
         FindingKind::ServerDown | FindingKind::ServerHung => {}
     }
     unseen

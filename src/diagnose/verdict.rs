@@ -17,6 +17,9 @@ pub mod source {
     pub const PG_LIMITS: &str = r#"psql -c "SELECT rolname, rolconnlimit FROM pg_roles; SELECT datname, datconnlimit FROM pg_database; SHOW max_connections""#;
     pub const PG_STANDING: &str = r#"psql -c "SELECT pg_is_in_recovery(), … FROM pg_stat_replication, pg_db_role_setting, pg_roles, pg_database""#;
     pub const PG_VOLUMES: &str = r#"df -P -k; psql -c "SELECT … FROM pg_tablespace, pg_class""#;
+    pub const PG_WAL: &str =
+        r#"psql -c "SELECT … FROM pg_stat_archiver; SELECT … FROM pg_replication_slots""#;
+    pub const PG_INDEXES: &str = r#"psql -c "SELECT … FROM pg_index WHERE NOT indisvalid""#;
     pub const PG_HBA: &str =
         r#"psql -c "SELECT … FROM pg_hba_file_rules, pg_read_file(current_setting('hba_file'))""#;
     pub const UNIT: &str = "inspect unit";

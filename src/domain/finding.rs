@@ -59,6 +59,10 @@ pub enum FindingKind {
     LockQueue,
     /// PostgreSQL: dead rows outnumber the live ones and do not become fewer.
     DeadRows,
+    /// PostgreSQL: WAL is kept for somebody who does not take it.
+    WalRetained,
+    /// PostgreSQL: an index is kept up and serves no query.
+    InvalidIndex,
 }
 
 /// Symptoms of one problem as it grows: a stronger one takes over the incident of a weaker one.
@@ -90,6 +94,8 @@ impl FindingKind {
         Self::DataVanished,
         Self::LockQueue,
         Self::DeadRows,
+        Self::WalRetained,
+        Self::InvalidIndex,
     ];
 
     /// The word people read and the store keeps.

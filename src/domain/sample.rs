@@ -45,6 +45,12 @@ pub mod reading {
     pub const LIVE_ROWS: &str = "live_rows";
     /// Vacuums at work at that moment, of any table.
     pub const VACUUMS: &str = "vacuums";
+    /// What the replication slot that nobody reads and that lies furthest back keeps; 0 when there is none.
+    pub const SLOT_RETAINED_BYTES: &str = "slot_retained_bytes";
+    /// 1 when the archive's last attempt failed, else 0.
+    pub const ARCHIVE_IS_FAILING: &str = "archive_is_failing";
+    /// Indexes that serve no query and that nobody is building or dropping.
+    pub const INVALID_INDEXES: &str = "invalid_indexes";
     pub const COMMITS_TOTAL: &str = "commits_total";
     /// With the directory behind it: how full the volume there is.
     pub const VOLUME_USED_PERCENT: &str = "volume_used_percent:";

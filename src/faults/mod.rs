@@ -34,10 +34,12 @@ mod sessions;
 mod sockets;
 mod standing;
 mod tables;
+mod wal;
 mod words;
 
 mod acl_no_write;
 mod aof_enospc;
+mod archive_fails;
 mod auth_connect;
 mod auth_expired;
 mod auth_nologin;
@@ -51,11 +53,13 @@ mod container_paused;
 mod cpu_throttled;
 mod data_full;
 mod db_closed;
+mod dead_slot;
 mod exhaust;
 mod flushall;
 mod hba_reject;
 mod idle_in_transaction;
 mod idle_leak;
+mod invalid_index;
 mod leak_oom;
 mod list_backlog;
 mod lock_pile;
@@ -112,6 +116,9 @@ pub const ALL: &[&dyn Fault] = &[
     &role_limit::RoleLimit,
     &xmin_held::XminHeld,
     &autovacuum_off::AutovacuumOff,
+    &archive_fails::ArchiveFails,
+    &dead_slot::DeadSlot,
+    &invalid_index::InvalidIndex,
     &read_only::FAULT,
     &data_full::DataFull,
     &sync_standby_missing::FAULT,

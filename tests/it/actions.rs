@@ -22,6 +22,7 @@ mod places;
 mod refusals;
 mod sessions;
 mod settings;
+mod upkeep;
 
 /// Both ways to a server: directly, and by running its client.
 const WAYS: [harness::Way; 2] = [harness::Way::Direct, harness::Way::Inside];

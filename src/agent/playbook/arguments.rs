@@ -14,6 +14,7 @@ const SPARED_BUFFERS: u64 = 131_072;
 
 pub(super) mod postgres_access;
 pub(super) mod postgres_settings;
+pub(super) mod postgres_upkeep;
 pub(super) mod postgres_volumes;
 
 /// An action without arguments.

@@ -93,7 +93,9 @@ impl<'a> Memory<'a> {
             | FindingKind::Slow
             | FindingKind::VolumeFull
             | FindingKind::LockQueue
-            | FindingKind::DeadRows => false,
+            | FindingKind::DeadRows
+            | FindingKind::WalRetained
+            | FindingKind::InvalidIndex => false,
         };
         is_full.then_some(Self { facts, redis })
     }

@@ -146,6 +146,26 @@ impl FindingKind {
                 asks: "An old snapshot, a prepared transaction, a replication slot and an autovacuum that is off leave dead rows behind alike, so: the oldest of what may still need them, and when a vacuum ran last",
                 next_question: "what VACUUM (VERBOSE) says about rows that are dead but not yet removable",
             },
+            Self::WalRetained => &About {
+                word: "wal-retained",
+                family: Family::Upkeep,
+                stage: 0,
+                hurts_clients: false,
+                phrase: "WAL that cannot be removed",
+                if_not: "it grows with every write until its volume is full, and then the server stops",
+                asks: "A slot that nobody reads and an archive that takes nothing keep WAL alike, so: every slot with what it keeps, and how the archive's last attempts ended",
+                next_question: "what keeps the oldest segment (pg_replication_slots, pg_stat_archiver, wal_keep_size)",
+            },
+            Self::InvalidIndex => &About {
+                word: "invalid-index",
+                family: Family::Upkeep,
+                stage: 0,
+                hurts_clients: false,
+                phrase: "an index that serves no query",
+                if_not: "every write goes on paying for an index that no query may use",
+                asks: "A build that failed and one that is under way leave an invalid index alike, so: every invalid index, and who is at work on its table",
+                next_question: "the server's log at the time the index was built",
+            },
         }
     }
 }

@@ -34,11 +34,28 @@ impl PostgresLink {
             FindingKind::DeadRows => self.tables(&session, notebook).await,
             _ => None,
         };
+        let wal = match finding {
+            FindingKind::WalRetained => self.wal(&session, notebook).await,
+            _ => None,
+        };
+        let invalid_indexes = match finding {
+            FindingKind::InvalidIndex => self.invalid_indexes(&session, notebook).await,
+            _ => None,
+        };
         let standing = self.standing(&session, notebook).await;
         let settings = self.settings_now(baseline, notebook).await;
         session.close().await;
         let (sessions, limits) = (sessions?, limits?);
-        Some(PostgresFacts { sessions, settings, tables, holders, standing, ..limits })
+        Some(PostgresFacts {
+            sessions,
+            settings,
+            tables,
+            holders,
+            standing,
+            wal,
+            invalid_indexes,
+            ..limits
+        })
     }
 
     /// When the postmaster started: new with every start.

@@ -12,6 +12,7 @@ mod probe;
 mod rights;
 mod sql;
 mod standing;
+mod upkeep;
 mod volumes;
 
 pub use connect::{PgConnection, Session, answer_of};

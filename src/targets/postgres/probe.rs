@@ -38,7 +38,8 @@ struct Held {
     session: PgConnection,
     statistics: Statement,
     tables: Statement,
-    /// What the tables' question came to, and when it is asked again.
+    upkeep: Statement,
+    /// What the questions about tables and upkeep came to, and when they are asked again.
     looked: Mutex<Option<(Instant, Numbers)>>,
 }
 
@@ -56,7 +57,9 @@ impl Held {
             return Ok(known.clone());
         }
         let row = self.session.query_opt(&self.tables, &[]).await.map_err(|e| answer_of(&e))?;
-        let readings = row.map(|row| sql::table_readings(&row)).unwrap_or_default();
+        let mut readings = row.map(|row| sql::table_readings(&row)).unwrap_or_default();
+        let row = self.session.query_one(&self.upkeep, &[]).await.map_err(|e| answer_of(&e))?;
+        readings.extend(sql::upkeep_readings(&row));
         let due = now + TABLES_PERIOD.max(now.elapsed() * TABLES_SHARE);
         *looked = Some((due, readings.clone()));
         Ok(readings)
@@ -90,12 +93,13 @@ impl PostgresProbe {
         let (login, session) = (&self.link.monitor, Session::Monitor);
         let session = self.link.open(login, "monitor", session, &self.trust, limit).await?;
         let prepare = async {
-            let statistics = session.prepare(sql::STATISTICS).await;
-            let tables = session.prepare(sql::TABLES).await;
-            Ok((statistics.map_err(|e| answer_of(&e))?, tables.map_err(|e| answer_of(&e))?))
+            let statistics = session.prepare(sql::STATISTICS).await?;
+            let tables = session.prepare(sql::TABLES).await?;
+            Ok((statistics, tables, session.prepare(sql::UPKEEP).await?))
         };
-        let (statistics, tables) = limit.run(prepare).await?;
-        Ok(Held { session, statistics, tables, looked: Mutex::default() })
+        let prepare = async { prepare.await.map_err(|e: tokio_postgres::Error| answer_of(&e)) };
+        let (statistics, tables, upkeep) = limit.run(prepare).await?;
+        Ok(Held { session, statistics, tables, upkeep, looked: Mutex::default() })
     }
 
     /// The application's session, from the login to the write, and how far it came.

@@ -140,10 +140,59 @@ SELECT dead::float8 AS dead_rows, live::float8 AS live_rows,
           FROM pg_class WHERE relkind IN ('r', 'm') AND oid >= 16384) t
  ORDER BY dead DESC LIMIT 1";
 
+/// What the server keeps and nobody needs: WAL for others, indexes without a use. An index that is being built or
+/// dropped is somebody's work.
+pub(super) const UPKEEP: &str = "
+SELECT (SELECT coalesce(max(pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn()
+                   ELSE pg_current_wal_lsn() END, restart_lsn)), 0)
+          FROM pg_replication_slots WHERE NOT active)::float8 AS slot_retained_bytes,
+       (SELECT coalesce(last_failed_time > coalesce(last_archived_time, '-infinity')
+                   AND current_setting('archive_mode') <> 'off', false)::int
+          FROM pg_stat_archiver)::float8 AS archive_is_failing,
+       CASE WHEN pg_has_role('pg_read_all_stats', 'USAGE') THEN (
+         SELECT count(*) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+          WHERE NOT i.indisvalid AND c.relkind = 'i' AND c.relpersistence <> 't'
+            AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index p WHERE p.relid = i.indrelid)
+            AND NOT EXISTS (SELECT FROM pg_locks l WHERE l.relation = i.indexrelid AND l.granted
+                               AND l.mode = 'ShareUpdateExclusiveLock')) END::float8 AS invalid_indexes";
+
 /// The numbers of a [`TABLES`] row.
 pub(super) fn table_readings(row: &Row) -> Numbers {
     named(row, &[reading::DEAD_ROWS, reading::LIVE_ROWS, reading::VACUUMS])
 }
+
+/// The numbers of an [`UPKEEP`] row.
+pub(super) fn upkeep_readings(row: &Row) -> Numbers {
+    let names =
+        [reading::SLOT_RETAINED_BYTES, reading::ARCHIVE_IS_FAILING, reading::INVALID_INDEXES];
+    named(row, &names)
+}
+
+/// Who keeps WAL: the archive, and every replication slot.
+pub(super) const WAL: &str = "
+SELECT json_build_object(
+  'archives', current_setting('archive_mode') <> 'off',
+  'failed', failed_count,
+  'failed_s', extract(epoch FROM clock_timestamp() - last_failed_time),
+  'archived_s', extract(epoch FROM clock_timestamp() - last_archived_time),
+  'stuck_at', last_failed_wal,
+  'slots', coalesce((SELECT json_agg(json_build_object(
+      'name', slot_name, 'kind', slot_type, 'active', active, 'position', restart_lsn::text,
+      'retained', greatest(pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn()
+          ELSE pg_current_wal_lsn() END, restart_lsn), 0)::bigint) ORDER BY restart_lsn)
+    FROM pg_replication_slots WHERE restart_lsn IS NOT NULL), '[]'::json))
+  FROM pg_stat_archiver";
+
+/// Indexes of this database that no query may use, and who is at work on them or their tables.
+pub(super) const INVALID: &str = "
+SELECT coalesce(json_agg(json_build_object('schema', n.nspname, 'name', c.relname, 'table', t.relname,
+    'definition', pg_get_indexdef(c.oid), 'bytes', pg_relation_size(c.oid), 'is_unique', i.indisunique,
+    'is_worked_on', EXISTS (SELECT FROM pg_stat_progress_create_index p WHERE p.relid = i.indrelid)
+      OR EXISTS (SELECT FROM pg_locks l WHERE l.relation = c.oid AND l.granted
+                    AND l.mode = 'ShareUpdateExclusiveLock')) ORDER BY n.nspname, c.relname), '[]'::json)
+  FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class t ON t.oid = i.indrelid
+  JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE NOT i.indisvalid AND c.relkind = 'i' AND c.relpersistence <> 't'";
 
 /// Client backends other than our own. Asking who blocks whom takes locks, so only those who wait are asked.
 pub(super) const SESSIONS: &str = "
@@ -212,7 +261,9 @@ pub(super) const HOLDERS: &str = "
 SELECT 'prepared' AS kind, gid::text AS name, age(transaction) AS horizon_age,
        extract(epoch FROM now() - prepared)::float8 AS age_s, prepared, owner::text AS owner,
        ARRAY(SELECT l.relation::regclass::text FROM pg_locks l
-              WHERE l.virtualtransaction = '-1/' || x.transaction::text AND l.relation IS NOT NULL
+              WHERE l.pid IS NULL AND l.relation IS NOT NULL
+                AND l.virtualtransaction IN (SELECT o.virtualtransaction FROM pg_locks o
+                      WHERE o.pid IS NULL AND o.transactionid = x.transaction)
                 AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
               ORDER BY 1 LIMIT 3) AS locked
   FROM pg_prepared_xacts x WHERE database = current_database()

@@ -108,6 +108,8 @@ impl Bench {
             "-c",
             "max_prepared_transactions=5",
             "-c",
+            "archive_mode=on",
+            "-c",
             "fsync=off",
             "-c",
             "shared_buffers=16MB",

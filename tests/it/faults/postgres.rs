@@ -70,6 +70,25 @@ async fn rows_die_unseen_and_nothing_of_them_is_left() {
 }
 
 #[tokio::test]
+async fn wal_is_kept_and_let_go_of_and_an_index_left_and_dropped() {
+    let broken = Broken::over(Bench::postgres());
+    let kept = "select slot_name::text from pg_create_physical_replication_slot('kept')";
+    sql(&broken.bench, kept).await;
+    for (fault, symptom) in [
+        ("dead-slot", "it keeps"),
+        ("archive-fails", "was not archived"),
+        ("invalid-index", "is invalid"),
+    ] {
+        twice(&broken, fault, symptom).await;
+    }
+    assert_eq!(
+        sql(&broken.bench, "select slot_name::text from pg_replication_slots").await,
+        ["kept"]
+    );
+    assert_eq!(sql(&broken.bench, AUTO).await, [""; 0]);
+}
+
+#[tokio::test]
 async fn an_orphan_is_rolled_back_and_one_of_others_stays() {
     let broken = Broken::over(Bench::postgres());
     let theirs = "create table kept (id int); begin; insert into kept values (1); prepare transaction 'theirs'";

@@ -64,7 +64,7 @@ impl Patient {
     async fn investigated(&mut self) -> (FindingKind, Investigation) {
         let mut window = Window::new(self.server.target.clone());
         self.known.samples.clear();
-        for _ in 0..10 {
+        for _ in 0..80 {
             for sample in [self.probe.held().await, self.probe.fresh().await] {
                 window.push(sample.clone());
                 self.known.samples.push(sample);
@@ -80,6 +80,8 @@ impl Patient {
                 let investigation = Box::pin(look).await;
                 return (finding.kind, investigation);
             }
+            // Some symptoms count only when they last.
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
         panic!("nothing was found: {:?}", self.known.samples.last());
     }
@@ -206,6 +208,37 @@ async fn a_timeout_that_cuts_everybody_off_goes_and_one_of_a_role_does_not() {
     assert_cause(&investigation, "timeouts", &[]);
     let handed_over = investigation.plan.unwrap_err();
     assert!(handed_over.contains("set for role app"), "{handed_over}");
+}
+
+#[tokio::test]
+async fn what_is_kept_for_nobody_is_let_go_of() {
+    let mut patient = Patient::healthy().await;
+    let segment = ["SELECT pg_logical_emit_message(true, 'x', '')", "SELECT pg_switch_wal()"];
+    patient.sql(&["SELECT pg_create_physical_replication_slot('standby_b', true)"]);
+    patient.sql(&[segment, segment].concat());
+    let (finding, investigation) = patient.investigated().await;
+    assert_eq!(finding, FindingKind::WalRetained);
+    assert_cause(&investigation, "dead-slot", &["drop_replication_slot"]);
+    patient.fixed(&investigation).await;
+    assert_eq!(patient.postgres.sql("SELECT count(*) FROM pg_replication_slots"), "0");
+
+    patient.sql(&["ALTER SYSTEM SET archive_command = '/bin/false'", RELOAD]);
+    patient.sql(&segment);
+    let (finding, investigation) = patient.investigated().await;
+    assert_eq!(finding, FindingKind::WalRetained);
+    assert_cause(&investigation, "archive-fails", &["reset_pg_setting"]);
+    patient.fixed(&investigation).await;
+    let taken = "SELECT last_archived_time > last_failed_time FROM pg_stat_archiver";
+    super::servers::until("the archive takes what waited", || patient.postgres.sql(taken) == "t");
+
+    patient.sql(&["CREATE TABLE twice (id int)", "INSERT INTO twice VALUES (7), (7)"]);
+    let build = "CREATE UNIQUE INDEX CONCURRENTLY twice_id ON twice (id)";
+    assert!(patient.postgres.try_sql(build).is_err());
+    let (finding, investigation) = patient.investigated().await;
+    assert_eq!(finding, FindingKind::InvalidIndex);
+    assert_cause(&investigation, "invalid-index", &["drop_invalid_index"]);
+    patient.fixed(&investigation).await;
+    assert_eq!(patient.postgres.sql("SELECT count(*) FROM twice"), "2");
 }
 
 #[tokio::test]

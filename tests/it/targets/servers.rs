@@ -127,7 +127,8 @@ const HBA: &str = "local all postgres trust\n\
                    hostssl all all 127.0.0.1/32 scram-sha-256\n\
                    host all all 127.0.0.1/32 scram-sha-256\n";
 const CONF: &str = "fsync = off\nmax_connections = 20\nshared_buffers = 16MB\n\
-                    listen_addresses = '127.0.0.1'\nlogging_collector = off\n";
+                    listen_addresses = '127.0.0.1'\nlogging_collector = off\n\
+                    archive_mode = on\narchive_command = '/bin/true'\n";
 const ROLES: &str = "ALTER ROLE postgres PASSWORD 'super';\
                      CREATE ROLE app LOGIN PASSWORD 'app';\
                      CREATE ROLE monitor LOGIN PASSWORD 'monitor' IN ROLE pg_monitor;";

@@ -26,6 +26,11 @@ pub(in crate::agent::playbook) fn autovacuum(facts: &Facts) -> Result<Args, Stri
     healthy(facts, "autovacuum")
 }
 
+/// The archive works as it did.
+pub(in crate::agent::playbook) fn archive(facts: &Facts) -> Result<Args, String> {
+    healthy(facts, "archive_command")
+}
+
 fn healthy(facts: &Facts, name: &str) -> Result<Args, String> {
     let was = to_restore(facts, name)?;
     Ok(super::args([("name", json!(name)), ("value", json!(was))]))

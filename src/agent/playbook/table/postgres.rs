@@ -2,8 +2,8 @@
 
 use crate::agent::playbook::arguments::{
     any_blocker, blocking_query, healthy_limit, idle_blocker, leaking_sessions, none,
-    open_transactions, orphan, postgres_access, postgres_settings, postgres_volumes, row_holders,
-    slow_queries, slow_sessions, table_after_holders, worst_table,
+    open_transactions, orphan, postgres_access, postgres_settings, postgres_upkeep,
+    postgres_volumes, row_holders, slow_queries, slow_sessions, table_after_holders, worst_table,
 };
 use crate::agent::playbook::{Remedy, Row, Use, Wrong};
 
@@ -283,6 +283,63 @@ pub(super) const ROWS: &[Row] = &[
             Wrong { what: "restart_postgres", does: "cuts everybody to end one session" },
         ],
         advice: "who keeps a transaction open for so long: a report belongs on a standby or in pieces",
+    },
+    Row {
+        cause: "archive-fails",
+        remedies: &[Remedy {
+            uses: &[Use { action: "reset_pg_setting", args: postgres_settings::archive }],
+            only_after: None,
+            why: "The command of the healthy server took every segment; no session is cut, and no file of WAL is touched",
+            effect: "the archive takes what waits, in order, and the server removes it by itself",
+        }],
+        wrong: &[
+            Wrong {
+                what: "deleting WAL files",
+                does: "the server does not start again, or the archive has a hole for ever",
+            },
+            Wrong {
+                what: "removing .ready files",
+                does: "the archive has a hole, and nobody is told",
+            },
+            Wrong { what: "restart_postgres", does: "the setting survives it" },
+        ],
+        advice: "what archive_command says when it fails (the server's log), and whether the archive has room",
+    },
+    Row {
+        cause: "dead-slot",
+        remedies: &[Remedy {
+            uses: &[Use { action: "drop_replication_slot", args: postgres_upkeep::dead_slot }],
+            only_after: None,
+            why: "Nobody is connected to the slot, and nothing else lets the server remove what it keeps; a person first \
+                  makes sure that its consumer is gone for good",
+            effect: "the server removes the WAL at the next checkpoint; that consumer, if it comes back, is built anew",
+        }],
+        wrong: &[
+            Wrong { what: "deleting WAL files", does: "the server does not start again" },
+            Wrong { what: "restart_postgres", does: "slots survive it, with all they keep" },
+            Wrong {
+                what: "a larger max_wal_size",
+                does: "is no limit for slots; max_slot_wal_keep_size is",
+            },
+        ],
+        advice: "whose slot it is, and whether it comes back; max_slot_wal_keep_size bounds what any slot may keep",
+    },
+    Row {
+        cause: "invalid-index",
+        remedies: &[Remedy {
+            uses: &[Use { action: "drop_invalid_index", args: postgres_upkeep::invalid_index }],
+            only_after: None,
+            why: "No query may use it, so none gets slower, and every write gets cheaper; nobody is locked out",
+            effect: "the index is gone; its definition is kept in the record, to build it once the data allows it",
+        }],
+        wrong: &[
+            Wrong { what: "reindex_index", does: "fails again while the rows are as they are" },
+            Wrong {
+                what: "CREATE INDEX IF NOT EXISTS",
+                does: "says that all is well and leaves it invalid",
+            },
+        ],
+        advice: "why the build failed: duplicates, a timeout or a cancelled session; then build it again",
     },
     Row {
         cause: "lock-pile",

@@ -1,0 +1,69 @@
+//! What a PostgreSQL server keeps without need: WAL that nobody takes, indexes that serve no query.
+
+use serde::de::DeserializeOwned;
+use tokio_postgres::types::Json;
+
+use super::connect::{PgConnection, answer_of};
+use super::{PostgresLink, sql};
+use crate::diagnose::facts::{PgInvalidIndex, PgWal};
+use crate::diagnose::source;
+use crate::domain::sample::Answer;
+use crate::domain::words::bytes;
+use crate::targets::notebook::Notebook;
+
+impl PostgresLink {
+    pub(super) async fn wal(
+        &self,
+        session: &PgConnection,
+        notebook: &mut Notebook<'_>,
+    ) -> Option<PgWal> {
+        notebook.ask(source::PG_WAL, self.deadline, one(session, sql::WAL), wal_words).await
+    }
+
+    pub(super) async fn invalid_indexes(
+        &self,
+        session: &PgConnection,
+        notebook: &mut Notebook<'_>,
+    ) -> Option<Vec<PgInvalidIndex>> {
+        let asked = one::<Vec<PgInvalidIndex>>(session, sql::INVALID);
+        notebook.ask(source::PG_INDEXES, self.deadline, asked, |all| index_words(all)).await
+    }
+}
+
+async fn one<T: DeserializeOwned>(session: &PgConnection, question: &str) -> Result<T, Answer> {
+    let row = session.query_one(question, &[]).await.map_err(|error| answer_of(&error))?;
+    let Json(value) = row.try_get(0).map_err(|error| answer_of(&error))?;
+    Ok(value)
+}
+
+fn wal_words(wal: &PgWal) -> String {
+    let ago = |age: Option<f64>| age.map_or("never".to_owned(), |age| format!("{age:.0} s ago"));
+    let archive = if wal.archives {
+        format!("archived {}, failed {}", ago(wal.archived_s), ago(wal.failed_s))
+    } else {
+        "archives nothing".to_owned()
+    };
+    let slots: Vec<String> = wal
+        .slots
+        .iter()
+        .take(4)
+        .map(|slot| {
+            let read = if slot.active { "is read" } else { "is read by nobody" };
+            format!("slot {} keeps {} and {read}", slot.name, bytes(slot.retained))
+        })
+        .collect();
+    let slots = if slots.is_empty() { "no slot keeps WAL".to_owned() } else { slots.join("; ") };
+    format!("{archive}; {slots}")
+}
+
+fn index_words(indexes: &[PgInvalidIndex]) -> String {
+    let words: Vec<String> = indexes
+        .iter()
+        .take(4)
+        .map(|index| {
+            let work = if index.is_worked_on { ", somebody is at work on it" } else { "" };
+            format!("{}.{} on {}{work}", index.schema, index.name, index.table)
+        })
+        .collect();
+    if words.is_empty() { "every index is valid".to_owned() } else { words.join("; ") }
+}
