@@ -30,6 +30,7 @@ use crate::runtime::made::Made;
 
 mod body;
 mod down;
+mod likeness;
 
 pub(super) use down::down;
 
@@ -114,6 +115,8 @@ enum Seen {
     Adopted {
         id: String,
         status: Status,
+        /// It is what would have been made here, as compose does.
+        as_specified: bool,
     },
     /// Ours, but published on another port than the configuration says now.
     Outdated {
@@ -132,10 +135,11 @@ async fn look(docker: &Docker, spec: &Spec, wanted: &ContainerSpec) -> anyhow::R
         );
     }
     let port = published(&seen);
+    let as_specified = likeness::is_as_specified(&seen, spec, wanted);
     let status = seen.state.and_then(|state| state.status).unwrap_or(Status::EXITED);
     let id = seen.id.unwrap_or_default();
     if wanted.port.map(|(outer, _)| outer) == port {
-        Ok(Seen::Adopted { id, status })
+        Ok(Seen::Adopted { id, status, as_specified })
     } else {
         Ok(Seen::Outdated { id })
     }
@@ -256,18 +260,15 @@ impl Attempt<'_> {
 
     async fn container(&mut self, wanted: &ContainerSpec, seen: &Seen) -> anyhow::Result<()> {
         let name = &wanted.name;
+        if let Seen::Adopted { id, as_specified, .. } = seen {
+            self.adopt(name, id, *as_specified)?;
+        }
         match seen {
-            Seen::Adopted { id, status: Status::RUNNING } => {
+            Seen::Adopted { status: Status::RUNNING, .. } => {
                 (self.progress)(format!("{name} is there"));
-                if !self.made_here.has(id) {
-                    (self.progress)(format!(
-                        "{name} was not made from here, so it is watched and not broken; \
-                         `simctl down` and `simctl up` make one that may be"
-                    ));
-                }
                 Ok(())
             }
-            Seen::Adopted { id, status: Status::PAUSED } => {
+            Seen::Adopted { id, status: Status::PAUSED, .. } => {
                 (self.progress)(format!("unpausing {name}"));
                 let unpaused = self.docker.unpause_container(id).await;
                 unpaused.with_context(|| format!("unpause {name}"))?;
@@ -287,6 +288,22 @@ impl Attempt<'_> {
             }
             Seen::Missing => self.create(wanted).await,
         }
+    }
+
+    /// What compose made, or an earlier simctl whose notes are gone, counts as made here; nothing else does.
+    fn adopt(&self, name: &str, id: &str, as_specified: bool) -> anyhow::Result<()> {
+        if self.made_here.has(id) {
+            return Ok(());
+        }
+        if as_specified {
+            let noted = self.made_here.note(id);
+            return noted.with_context(|| format!("note that container {name} is the lab's"));
+        }
+        (self.progress)(format!(
+            "{name} was not made from here, so it is watched and not broken; \
+             `simctl down` and `simctl up` make one that may be"
+        ));
+        Ok(())
     }
 
     async fn create(&mut self, wanted: &ContainerSpec) -> anyhow::Result<()> {

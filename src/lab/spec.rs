@@ -324,4 +324,4 @@ fn store(id: &str, port: u16) -> ContainerSpec {
 
 #[cfg(test)]
 #[path = "spec_tests.rs"]
-mod tests;
+pub(in crate::lab) mod tests;

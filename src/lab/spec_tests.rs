@@ -8,7 +8,7 @@ use crate::config::RuntimeChoice;
 
 const COMPOSE: &str = include_str!("../../compose/compose.yaml");
 
-fn config(id: &str) -> LabConfig {
+pub(in crate::lab) fn config(id: &str) -> LabConfig {
     LabConfig {
         enabled: true,
         id: id.into(),

@@ -1,7 +1,7 @@
 //! What somebody does to the containers by hand, without a word to simctl, is found from the outside; what they put
 //! right themselves is left alone.
 
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use super::{proposal, watched};
 use crate::crash::bench::{Lab, eventually};
@@ -21,27 +21,6 @@ fn found_and_left_alone(lab: &Lab, cause: &str, put_right: impl FnOnce()) {
     assert!(told.contains("without an action of ours"), "{told}");
 }
 
-/// A client at work on the Redis server.
-struct Load(Child);
-
-impl Load {
-    fn on(lab: &Lab) -> Self {
-        let port = lab.docker(&["port", &lab.name("redis-test"), "6379/tcp"]);
-        let (_, port) = port.rsplit_once(':').expect("host:port");
-        let mut benchmark = Command::new("redis-benchmark");
-        benchmark.args(["-p", port, "-q", "-c", "4", "-l", "-t", "set,get"]);
-        let started = benchmark.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        Self(started.expect("redis-benchmark runs"))
-    }
-}
-
-impl Drop for Load {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn what_is_done_to_containers_by_hand_is_found_and_what_is_put_right_is_left_alone() {
     let lab = Lab::up();
@@ -54,14 +33,6 @@ fn what_is_done_to_containers_by_hand_is_found_and_what_is_put_right_is_left_alo
     found_and_left_alone(&lab, "network-disconnected", || {
         lab.docker(&["network", "connect", "--alias", "redis-test", &network, &redis]);
     });
-
-    let quota = lab.docker(&["inspect", "-f", "{{.HostConfig.CpuQuota}}", &redis]);
-    let throttle = |quota: &str| lab.docker(&["update", "--cpu-quota", quota, &redis]);
-    {
-        let _load = Load::on(&lab);
-        throttle("1000");
-        found_and_left_alone(&lab, "cpu-throttled", || drop(throttle(&quota)));
-    }
 
     lab.redis(&["CONFIG", "SET", "save", "5 1"]);
     let fill = "dd if=/dev/zero of=/data/export.csv bs=4096 2>/dev/null; true";
