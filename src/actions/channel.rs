@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 
-use super::ActionError;
+use super::checks::announced;
+use super::{ActionError, Report};
 use crate::domain::execution::Output;
 use crate::ports::runtime::{Change, CpuLimit, ExecLimits, Operation, RuntimeError};
 use crate::targets::{Link, Place, Server};
@@ -103,6 +104,17 @@ impl<'a> Channel<'a> {
                 Link::Redis(_),
             ) => "a command for another kind of server".into(),
         }
+    }
+
+    /// Says what runs, and does it.
+    pub(super) async fn carry_out(
+        &self,
+        call: &Call,
+        deadline: Duration,
+        report: Report<'_>,
+    ) -> Result<Output, ActionError> {
+        report(announced(self.spell(call)));
+        self.perform(call, deadline).await
     }
 
     /// Does it. A command that the server refused is an [`Output`] with its exit code; an error means it is not

@@ -13,6 +13,17 @@ pub(super) fn measured(name: &str, passed: bool, detail: impl Into<String>) -> C
     Check { name: name.into(), passed: Some(passed), detail: detail.into() }
 }
 
+/// Whether what was to go is gone, as far as that could be looked at.
+pub(super) fn gone(what: &str, is_there: Result<bool, ActionError>) -> Check {
+    let name = format!("{what} is gone");
+    match is_there {
+        Ok(is_there) => {
+            measured(&name, !is_there, if is_there { "it is still there" } else { "it is" })
+        }
+        Err(error) => unmeasured(&name, &error),
+    }
+}
+
 /// Something that could not be measured, which proves nothing.
 pub(super) fn unmeasured(name: &str, error: &ActionError) -> Check {
     Check { name: name.into(), passed: None, detail: explain(error) }

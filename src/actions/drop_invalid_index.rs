@@ -11,7 +11,7 @@ use serde_json::json;
 use super::args::Given;
 use super::channel::sql::Vars;
 use super::channel::{Call, Channel, within};
-use super::checks::{announced, bytes, costs, measured, unmeasured};
+use super::checks::{bytes, costs, gone};
 use super::postgres::{database, look_in};
 use super::{Action, ActionError, Arg, Descriptor, Need, Report, Saved};
 use crate::domain::execution::{Check, Output};
@@ -168,20 +168,12 @@ impl Action for DropInvalidIndex {
         args: &Args,
         report: Report<'_>,
     ) -> Result<Output, ActionError> {
-        let (channel, call) = (Channel::new(server, ID), Wanted::read(args)?.call(server)?);
-        report(announced(channel.spell(&call)));
-        channel.perform(&call, CALL_DEADLINE).await
+        let call = Wanted::read(args)?.call(server)?;
+        Channel::new(server, ID).carry_out(&call, CALL_DEADLINE, report).await
     }
 
     async fn verify(&self, server: &Server, args: &Args, _saved: &Saved) -> Vec<Check> {
-        const NAME: &str = "the index is gone";
-        let looking = async { Wanted::read(args)?.look(server).await };
-        match looking.await {
-            Ok(seen) => {
-                let detail = if seen.is_there { "it is still there" } else { "it is" };
-                vec![measured(NAME, !seen.is_there, detail)]
-            }
-            Err(error) => vec![unmeasured(NAME, &error)],
-        }
+        let looking = async { Ok(Wanted::read(args)?.look(server).await?.is_there) };
+        vec![gone("the index", looking.await)]
     }
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::args::{Given, wrong};
 use super::channel::sql::Vars;
 use super::channel::{Call, Channel, within};
-use super::checks::{announced, bytes, costs, measured, unmeasured};
+use super::checks::{bytes, costs, gone};
 use super::postgres::look;
 use super::{Action, ActionError, Arg, Descriptor, Need, Report, Saved};
 use crate::domain::execution::{Check, Output};
@@ -170,19 +170,12 @@ impl Action for DropReplicationSlot {
         report: Report<'_>,
     ) -> Result<Output, ActionError> {
         let call = Wanted::read(args)?.call();
-        let channel = Channel::new(server, ID);
-        report(announced(channel.spell(&call)));
-        channel.perform(&call, CALL_DEADLINE).await
+        Channel::new(server, ID).carry_out(&call, CALL_DEADLINE, report).await
     }
 
     async fn verify(&self, server: &Server, args: &Args, _saved: &Saved) -> Vec<Check> {
-        const NAME: &str = "the replication slot is gone";
-        let looking = async { Wanted::read(args)?.look(server).await };
-        match looking.await {
-            Ok(Seen { slot: None, .. }) => vec![measured(NAME, true, "it is")],
-            Ok(Seen { slot: Some(_), .. }) => vec![measured(NAME, false, "it is still there")],
-            Err(error) => vec![unmeasured(NAME, &error)],
-        }
+        let looking = async { Ok(Wanted::read(args)?.look(server).await?.slot.is_some()) };
+        vec![gone("the replication slot", looking.await)]
     }
 }
 

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::args::{Given, wrong};
 use super::channel::sql::Vars;
 use super::channel::{Call, Channel, within};
-use super::checks::{announced, costs, count, measured, unmeasured};
+use super::checks::{costs, count, measured, unmeasured};
 use super::postgres::{database, look_in};
 use super::{Action, ActionError, Arg, Descriptor, Need, Report, Saved};
 use crate::domain::execution::{Check, Output};
@@ -182,9 +182,7 @@ impl Action for EndPrepared {
     ) -> Result<Output, ActionError> {
         let wanted = Wanted::read(args)?;
         wanted.orphan(server).await?;
-        let (channel, call) = (Channel::new(server, ID), wanted.call(server)?);
-        report(announced(channel.spell(&call)));
-        channel.perform(&call, CALL_DEADLINE).await
+        Channel::new(server, ID).carry_out(&wanted.call(server)?, CALL_DEADLINE, report).await
     }
 
     async fn verify(&self, server: &Server, args: &Args, _saved: &Saved) -> Vec<Check> {

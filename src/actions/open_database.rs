@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::access::{beside, must};
 use super::args::{Given, wrong};
 use super::channel::{Call, Channel, within};
-use super::checks::{announced, count, measured, unmeasured};
+use super::checks::{count, measured, unmeasured};
 use super::postgres::look_in;
 use super::{Action, ActionError, Arg, Descriptor, Need, Report, Saved};
 use crate::domain::execution::{Check, Output};
@@ -135,9 +135,7 @@ impl Action for OpenDatabase {
         report: Report<'_>,
     ) -> Result<Output, ActionError> {
         let call = Wanted::read(args)?.turn(true);
-        let channel = Channel::new(server, ID);
-        report(announced(channel.spell(&call)));
-        channel.perform(&call, CALL_DEADLINE).await
+        Channel::new(server, ID).carry_out(&call, CALL_DEADLINE, report).await
     }
 
     async fn verify(&self, server: &Server, args: &Args, _saved: &Saved) -> Vec<Check> {

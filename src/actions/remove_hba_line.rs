@@ -12,7 +12,7 @@ use super::access::must;
 use super::args::{Given, wrong};
 use super::channel::sql::Vars;
 use super::channel::{Call, Channel, within};
-use super::checks::{announced, costs, count, kept, measured, unmeasured};
+use super::checks::{costs, count, kept, measured, unmeasured};
 use super::postgres::look;
 use super::{Action, ActionError, Arg, Descriptor, Need, Report, Saved};
 use crate::domain::execution::{Check, Output};
@@ -191,9 +191,7 @@ impl Action for RemoveHbaLine {
     ) -> Result<Output, ActionError> {
         let wanted = Wanted::read(args)?;
         let call = wanted.splice(&wanted.there(server).await?.digest, "");
-        let channel = Channel::new(server, ID);
-        report(announced(channel.spell(&call)));
-        channel.perform(&call, CALL_DEADLINE).await
+        Channel::new(server, ID).carry_out(&call, CALL_DEADLINE, report).await
     }
 
     async fn verify(&self, server: &Server, args: &Args, saved: &Saved) -> Vec<Check> {

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use serde_json::json;
 
 use super::channel::{Call, Channel, succeeded, within};
-use super::checks::{announced, costs, kept, unmeasured};
+use super::checks::{costs, kept, unmeasured};
 use super::{Action, ActionError, Arg, Descriptor, Need, Report, Saved, failed};
 use crate::domain::execution::{Check, Output};
 use crate::domain::proposal::{Args, Preview, Risk, Undo};
@@ -136,9 +136,7 @@ impl Action for ResetPgSetting {
         let doing = format!("look at {}", server.target.id);
         let (standing, line) = within(LOOK_DEADLINE, doing, look(server, &wanted)).await?;
         let call = change(&wanted, &standing, line);
-        let channel = Channel::new(server, ID);
-        report(announced(channel.spell(&call)));
-        channel.perform(&call, CALL_DEADLINE).await
+        Channel::new(server, ID).carry_out(&call, CALL_DEADLINE, report).await
     }
 
     async fn verify(&self, server: &Server, args: &Args, _saved: &Saved) -> Vec<Check> {

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::args::{Given, wrong};
 use super::channel::sql::Vars;
 use super::channel::{Call, Channel, within};
-use super::checks::{announced, bytes, costs, grouped, kept, measured, unmeasured};
+use super::checks::{bytes, costs, grouped, kept, measured, unmeasured};
 use super::postgres::{database, look_in};
 use super::sessions::{self, LOOK_DEADLINE, Session};
 use super::{Action, ActionError, Arg, Descriptor, Need, Report, Saved};
@@ -220,9 +220,7 @@ impl Action for VacuumTable {
         let wanted = Wanted::read(args)?;
         // VACUUM takes no condition of its own.
         wanted.useful(server).await?;
-        let (channel, call) = (Channel::new(server, ID), wanted.call(server)?);
-        report(announced(channel.spell(&call)));
-        channel.perform(&call, CALL_DEADLINE).await
+        Channel::new(server, ID).carry_out(&wanted.call(server)?, CALL_DEADLINE, report).await
     }
 
     async fn verify(&self, server: &Server, args: &Args, saved: &Saved) -> Vec<Check> {

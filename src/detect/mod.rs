@@ -13,6 +13,7 @@ mod clients_refused;
 mod connection_pressure;
 mod data_vanished;
 mod dead_rows;
+mod deadlocks;
 mod invalid_index;
 mod lasting;
 mod lock_queue;
@@ -55,4 +56,5 @@ pub const ALL: &[Detector] = &[
     Detector { kind: FindingKind::DeadRows, judge: dead_rows::judge },
     Detector { kind: FindingKind::WalRetained, judge: wal_retained::judge },
     Detector { kind: FindingKind::InvalidIndex, judge: invalid_index::judge },
+    Detector { kind: FindingKind::Deadlocks, judge: deadlocks::judge },
 ];

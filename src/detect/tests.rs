@@ -481,6 +481,31 @@ fn what_is_kept_for_nobody_counts_when_it_stays() {
 }
 
 #[test]
+fn deadlocks_count_when_they_are_many_within_a_while() {
+    let story = |counts: &[f64], profile| {
+        let read: Vec<_> = counts.iter().map(|n| [(reading::DEADLOCKS_TOTAL, *n)]).collect();
+        let mut window = readings(1_000, &read.iter().map(|r| &r[..]).collect::<Vec<_>>());
+        window.target.profile = profile;
+        let now = window.last_readings().unwrap().at;
+        verdict(FindingKind::Deadlocks, &window, now)
+    };
+    let lab = |counts: &[f64]| letter(&story(counts, Profile::Lab));
+    assert_eq!(lab(&[7.0; 20]), 'A', "all of them long ago");
+    assert_eq!(lab(&[7.0]), 'I');
+    assert_eq!(lab(&[7.0, 7.0, 8.0, 8.0, 9.0]), 'I', "one now and then");
+    assert_eq!(lab(&[7.0, 7.0, 8.0, 9.0, 10.0]), 'P');
+    assert_eq!(lab(&[9.0, 9.0, 0.0, 0.0]), 'A', "the statistics were reset");
+    let over = [&[7.0, 8.0, 9.0, 10.0][..], &[10.0; 20]].concat();
+    assert_eq!(lab(&over), 'A', "it is over");
+    assert_eq!(letter(&story(&over, Profile::Production)), 'P', "counted over a minute there");
+    let finding = present(story(&[7.0, 7.0, 8.0, 9.0, 10.0], Profile::Lab));
+    assert_eq!(finding.since, at(1_000));
+    assert!(finding.sentence.starts_with("3 deadlocks within 4 s"), "{}", finding.sentence);
+    let unseen = readings(1_000, &[&[(reading::SESSIONS, 3.0)], &[(reading::SESSIONS, 3.0)]]);
+    assert_eq!(letter(&verdict(FindingKind::Deadlocks, &unseen, at(1_000))), 'A');
+}
+
+#[test]
 fn pressure_is_a_matter_of_one_engine_only() {
     let postgres = slots(Profile::Lab, 0.0, 250, &[(12.0, 12.0); 3]);
     assert_eq!(letter(&verdict(FindingKind::MemoryPressure, &postgres, at(500))), 'A');

@@ -237,6 +237,9 @@ pub struct PostgresFacts {
     /// Indexes that no query may use; looked at only where there are some.
     #[serde(default)]
     pub invalid_indexes: Option<Vec<PgInvalidIndex>>,
+    /// Deadlocks ever broken, by database; looked at only where there are new ones.
+    #[serde(default)]
+    pub deadlocks: Option<Vec<(String, u64)>>,
     /// How pg_hba.conf meets the application; looked at only where it is turned away at the door.
     #[serde(default)]
     pub hba: Option<PgHba>,

@@ -92,6 +92,7 @@ pub const ALL: &[Judge] = &[
     postgres_connections::ROLE_LIMIT,
     postgres_connections::LOCK_PILE,
     postgres_connections::PREPARED_ORPHAN,
+    postgres_connections::DEADLOCK,
     postgres_connections::IDLE_IN_TRANSACTION,
     postgres_connections::IDLE_LEAK,
     postgres_connections::SLOW_PILE,

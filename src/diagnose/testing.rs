@@ -51,6 +51,7 @@ pub(crate) fn facts(finding: FindingKind) -> Facts {
         source::PG_HBA,
         source::PG_WAL,
         source::PG_INDEXES,
+        source::PG_DEADLOCKS,
     ];
     let evidence = sources.iter().enumerate().map(|(at, source)| Evidence {
         id: format!("e{}", at + 1),

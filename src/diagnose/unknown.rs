@@ -65,6 +65,11 @@ fn unseen(facts: &Facts) -> Vec<&'static str> {
                 unseen.push("its indexes");
             }
         }
+        FindingKind::Deadlocks => {
+            if facts.postgres.as_ref().is_none_or(|pg| pg.deadlocks.is_none()) {
+                unseen.push("in which database");
+            }
+        }
         FindingKind::ServerDown | FindingKind::ServerHung => {}
     }
     unseen

@@ -20,6 +20,7 @@ pub mod source {
     pub const PG_WAL: &str =
         r#"psql -c "SELECT … FROM pg_stat_archiver; SELECT … FROM pg_replication_slots""#;
     pub const PG_INDEXES: &str = r#"psql -c "SELECT … FROM pg_index WHERE NOT indisvalid""#;
+    pub const PG_DEADLOCKS: &str = r#"psql -c "SELECT datname, deadlocks FROM pg_stat_database""#;
     pub const PG_HBA: &str =
         r#"psql -c "SELECT … FROM pg_hba_file_rules, pg_read_file(current_setting('hba_file'))""#;
     pub const UNIT: &str = "inspect unit";

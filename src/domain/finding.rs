@@ -63,6 +63,8 @@ pub enum FindingKind {
     WalRetained,
     /// PostgreSQL: an index is kept up and serves no query.
     InvalidIndex,
+    /// PostgreSQL: transactions are cancelled because they wait for each other.
+    Deadlocks,
 }
 
 /// Symptoms of one problem as it grows: a stronger one takes over the incident of a weaker one.
@@ -96,6 +98,7 @@ impl FindingKind {
         Self::DeadRows,
         Self::WalRetained,
         Self::InvalidIndex,
+        Self::Deadlocks,
     ];
 
     /// The word people read and the store keeps.

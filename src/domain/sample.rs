@@ -51,6 +51,8 @@ pub mod reading {
     pub const ARCHIVE_IS_FAILING: &str = "archive_is_failing";
     /// Indexes that serve no query and that nobody is building or dropping.
     pub const INVALID_INDEXES: &str = "invalid_indexes";
+    /// Deadlocks that the server broke, of all databases.
+    pub const DEADLOCKS_TOTAL: &str = "deadlocks_total";
     pub const COMMITS_TOTAL: &str = "commits_total";
     /// With the directory behind it: how full the volume there is.
     pub const VOLUME_USED_PERCENT: &str = "volume_used_percent:";

@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::FutureExt;
-use serde_json::json;
 
 use super::marks::{saved as entry, text};
 use super::pg_setting::Setting;
 use super::{
     ANYWHERE, Class, Descriptor, Fault, FaultError, Grip, Param, Params, Progress, Saved, Tier,
-    reach, sessions, tables, words,
+    reach, sessions, tables,
 };
 use crate::diagnose::words::count;
 use crate::domain::finding::FindingKind;
@@ -82,8 +81,7 @@ impl Fault for AutovacuumOff {
 
     async fn save(&self, server: &Server, params: &Params, seed: u64) -> Result<Saved, FaultError> {
         let mut saved = SETTING.save(server, params, seed).await?;
-        saved.insert(entry::SESSION.into(), json!(words::program(seed)));
-        saved.insert(entry::TABLE.into(), json!(tables::unused(server, seed).await?));
+        saved.extend(tables::names(server, seed).await?);
         Ok(saved)
     }
 
@@ -120,8 +118,7 @@ impl Fault for AutovacuumOff {
         saved: &Saved,
     ) -> Result<(), FaultError> {
         SETTING.revert(server, params, saved).await?;
-        sessions::end(server, text(saved, entry::SESSION)?).await?;
-        tables::drop(server, text(saved, entry::TABLE)?).await
+        tables::take_back(server, saved).await
     }
 }
 

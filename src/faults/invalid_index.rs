@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde_json::json;
 
 use super::marks::{saved as entry, text};
 use super::{
     ANYWHERE, Class, Descriptor, Fault, FaultError, Grip, Params, Progress, Saved, Tier, reach,
-    sessions, tables, words,
+    sessions, tables,
 };
 use crate::domain::finding::FindingKind;
 use crate::domain::proposal::Risk;
@@ -56,10 +55,7 @@ impl Fault for InvalidIndex {
     }
 
     async fn save(&self, server: &Server, _: &Params, seed: u64) -> Result<Saved, FaultError> {
-        Ok(Saved::from([
-            (entry::SESSION.into(), json!(words::program(seed))),
-            (entry::TABLE.into(), json!(tables::unused(server, seed).await?)),
-        ]))
+        tables::names(server, seed).await
     }
 
     async fn inject(
@@ -98,7 +94,6 @@ impl Fault for InvalidIndex {
     }
 
     async fn revert(&self, server: &Server, _: &Params, saved: &Saved) -> Result<(), FaultError> {
-        sessions::end(server, text(saved, entry::SESSION)?).await?;
-        tables::drop(server, text(saved, entry::TABLE)?).await
+        tables::take_back(server, saved).await
     }
 }

@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde_json::json;
 
 use super::marks::{saved as entry, text};
 use super::sessions::Afterwards;
 use super::{
     ANYWHERE, Class, Descriptor, Fault, FaultError, Grip, Params, Progress, Saved, Tier, reach,
-    sessions, tables, words,
+    sessions, tables,
 };
 use crate::domain::finding::FindingKind;
 use crate::domain::proposal::Risk;
@@ -68,11 +67,7 @@ impl Fault for LockPile {
         _params: &Params,
         seed: u64,
     ) -> Result<Saved, FaultError> {
-        reach::superuser(server).await?;
-        Ok(Saved::from([
-            (entry::SESSION.into(), json!(words::program(seed))),
-            (entry::TABLE.into(), json!(tables::unused(server, seed).await?)),
-        ]))
+        tables::names(server, seed).await
     }
 
     async fn inject(
@@ -112,7 +107,6 @@ impl Fault for LockPile {
         _params: &Params,
         saved: &Saved,
     ) -> Result<(), FaultError> {
-        sessions::end(server, text(saved, entry::SESSION)?).await?;
-        tables::drop(server, text(saved, entry::TABLE)?).await
+        tables::take_back(server, saved).await
     }
 }

@@ -54,6 +54,7 @@ mod cpu_throttled;
 mod data_full;
 mod db_closed;
 mod dead_slot;
+mod deadlock;
 mod exhaust;
 mod flushall;
 mod hba_reject;
@@ -119,6 +120,7 @@ pub const ALL: &[&dyn Fault] = &[
     &archive_fails::ArchiveFails,
     &dead_slot::DeadSlot,
     &invalid_index::InvalidIndex,
+    &deadlock::Deadlock,
     &read_only::FAULT,
     &data_full::DataFull,
     &sync_standby_missing::FAULT,

@@ -81,13 +81,10 @@ impl Fault for PreparedOrphan {
     }
 
     async fn save(&self, server: &Server, _: &Params, seed: u64) -> Result<Saved, FaultError> {
-        reach::superuser(server).await?;
-        let name = words::program(seed);
-        Ok(Saved::from([
-            (GID.into(), json!(format!("{name}:{}", seed % 100_000))),
-            (entry::SESSION.into(), json!(name)),
-            (entry::TABLE.into(), json!(tables::unused(server, seed).await?)),
-        ]))
+        let mut saved = tables::names(server, seed).await?;
+        let gid = format!("{}:{}", words::program(seed), seed % 100_000);
+        saved.insert(GID.into(), json!(gid));
+        Ok(saved)
     }
 
     async fn inject(
@@ -122,12 +119,11 @@ impl Fault for PreparedOrphan {
     }
 
     async fn revert(&self, server: &Server, _: &Params, saved: &Saved) -> Result<(), FaultError> {
-        sessions::end(server, text(saved, entry::SESSION)?).await?;
         let session = reach::superuser_inside(server).await?;
         let rollback = "select format('ROLLBACK PREPARED %L', gid) from pg_prepared_xacts \
                         where gid = $1::text and database = current_database()";
         compose(&session, rollback, saved).await?;
-        tables::drop(server, text(saved, entry::TABLE)?).await
+        tables::take_back(server, saved).await
     }
 }
 

@@ -1,19 +1,36 @@
 //! A table of the application's that belongs to one fault: made and dropped with it.
 
+use serde_json::json;
 use tokio_postgres::Client;
 
+use super::marks::{saved as entry, text};
 use super::reach::{self, Session};
-use super::{FaultError, Progress, words};
+use super::{FaultError, Progress, Saved, sessions, words};
 use crate::diagnose::words::count;
 use crate::targets::Server;
 
 /// A name that no table has yet.
-pub(super) async fn unused(server: &Server, seed: u64) -> Result<String, FaultError> {
+async fn unused(server: &Server, seed: u64) -> Result<String, FaultError> {
     let name = words::table(seed);
     if exists(server, &name).await? {
         return Err(FaultError::Precondition(format!("a table {name} is there already")));
     }
     Ok(name)
+}
+
+/// The names of the fault's own sessions and its own table, for [`Fault::save`](super::Fault::save).
+pub(super) async fn names(server: &Server, seed: u64) -> Result<Saved, FaultError> {
+    reach::superuser(server).await?;
+    Ok(Saved::from([
+        (entry::SESSION.into(), json!(words::program(seed))),
+        (entry::TABLE.into(), json!(unused(server, seed).await?)),
+    ]))
+}
+
+/// Ends these sessions and drops this table.
+pub(super) async fn take_back(server: &Server, saved: &Saved) -> Result<(), FaultError> {
+    sessions::end(server, text(saved, entry::SESSION)?).await?;
+    drop(server, text(saved, entry::TABLE)?).await
 }
 
 /// Makes the table `(id, amount, note)` with rows 1 to `rows`, as the application's role.
@@ -72,7 +89,7 @@ pub(super) async fn dead(server: &Server, name: &str, least: u64) -> Result<u64,
 }
 
 /// Drops it, when it is there. Its sessions were ended before, but may need a moment to let go.
-pub(super) async fn drop(server: &Server, name: &str) -> Result<(), FaultError> {
+async fn drop(server: &Server, name: &str) -> Result<(), FaultError> {
     let session = reach::superuser_inside(server).await?;
     run(&session.client, &format!("set lock_timeout = '5s'; drop table if exists public.{name}"))
         .await

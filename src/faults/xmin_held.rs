@@ -4,12 +4,11 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde_json::json;
 
 use super::marks::{saved as entry, text};
 use super::{
     ANYWHERE, Class, Descriptor, Fault, FaultError, Grip, Param, Params, Progress, Saved, Tier,
-    reach, sessions, tables, words,
+    reach, sessions, tables,
 };
 use crate::diagnose::words::count;
 use crate::domain::finding::FindingKind;
@@ -72,11 +71,7 @@ impl Fault for XminHeld {
         _params: &Params,
         seed: u64,
     ) -> Result<Saved, FaultError> {
-        reach::superuser(server).await?;
-        Ok(Saved::from([
-            (entry::SESSION.into(), json!(words::program(seed))),
-            (entry::TABLE.into(), json!(tables::unused(server, seed).await?)),
-        ]))
+        tables::names(server, seed).await
     }
 
     async fn inject(
@@ -120,7 +115,6 @@ impl Fault for XminHeld {
         _params: &Params,
         saved: &Saved,
     ) -> Result<(), FaultError> {
-        sessions::end(server, text(saved, entry::SESSION)?).await?;
-        tables::drop(server, text(saved, entry::TABLE)?).await
+        tables::take_back(server, saved).await
     }
 }

@@ -7,6 +7,7 @@ use crate::domain::finding::FindingKind;
 use super::facts::{Facts, PgSession, PostgresFacts};
 
 mod busy;
+mod deadlock;
 mod idle;
 mod locks;
 mod looks;
@@ -17,6 +18,7 @@ mod tests;
 
 pub(crate) use busy::slow_queries;
 pub(super) use busy::{PLAIN_LOAD, SLOW_PILE};
+pub(super) use deadlock::DEADLOCK;
 pub(super) use idle::{IDLE_IN_TRANSACTION, IDLE_LEAK};
 pub(crate) use idle::{leaking_sessions, open_transactions};
 pub(super) use locks::{LOCK_PILE, PREPARED_ORPHAN};

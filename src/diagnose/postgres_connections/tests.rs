@@ -4,6 +4,7 @@ use super::*;
 use crate::diagnose::diagnose;
 use crate::diagnose::facts::{HolderKind, PgHolder};
 use crate::diagnose::testing::*;
+use crate::domain::sample::{Answer, Sample, reading};
 use FindingKind::{ClientsRefused, ConnectionPressure, LockQueue, ServerHung};
 
 fn refused(groups: &[Vec<PgSession>]) -> Facts {
@@ -293,4 +294,25 @@ fn only_one_head_that_may_be_ended_is_named() {
     assert!(blocker(&facts(|root| root.backend_start = None)).is_err());
     assert!(blocker(&facts(|root| root.pid = 2)).is_err(), "not in sight");
     assert!(blocker(&queued(&[waiting_on(0, 30, 3)], None)).is_err());
+}
+
+#[test]
+fn deadlocks_are_the_servers_own_count() {
+    let counted = |counts: [f64; 2], seen: Option<u64>| {
+        let mut facts = postgres(FindingKind::Deadlocks, Vec::new());
+        facts.samples = counts
+            .into_iter()
+            .zip([0.0, 10.0])
+            .map(|(count, at)| Sample {
+                readings: [(reading::DEADLOCKS_TOTAL, count)].into(),
+                ..redis_sample(at, 0, 0, Answer::Ok)
+            })
+            .collect();
+        let all = seen.map(|count| vec![("app".to_owned(), count)]);
+        facts.postgres.as_mut().unwrap().deadlocks = all;
+        facts
+    };
+    assert_eq!(graded(&counted([3.0, 9.0], Some(9))), ["deadlock: confirmed"]);
+    assert_eq!(graded(&counted([3.0, 9.0], None)), ["deadlock: likely"]);
+    assert_eq!(graded(&counted([9.0, 9.0], Some(9))), [""; 0], "none of them is new");
 }

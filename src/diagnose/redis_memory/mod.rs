@@ -95,7 +95,8 @@ impl<'a> Memory<'a> {
             | FindingKind::LockQueue
             | FindingKind::DeadRows
             | FindingKind::WalRetained
-            | FindingKind::InvalidIndex => false,
+            | FindingKind::InvalidIndex
+            | FindingKind::Deadlocks => false,
         };
         is_full.then_some(Self { facts, redis })
     }

@@ -166,6 +166,16 @@ impl FindingKind {
                 asks: "A build that failed and one that is under way leave an invalid index alike, so: every invalid index, and who is at work on its table",
                 next_question: "the server's log at the time the index was built",
             },
+            Self::Deadlocks => &About {
+                word: "deadlocks",
+                family: Family::Other,
+                stage: 0,
+                hurts_clients: true,
+                phrase: "deadlocks, one after the other",
+                if_not: "clients go on losing transactions, each after waiting for deadlock_timeout",
+                asks: "Only the programs know in which order they lock, so: how many deadlocks there are, in which database, and what the server's log says of them",
+                next_question: "the statements in the server's log beside each deadlock",
+            },
         }
     }
 }

@@ -42,6 +42,10 @@ impl PostgresLink {
             FindingKind::InvalidIndex => self.invalid_indexes(&session, notebook).await,
             _ => None,
         };
+        let deadlocks = match finding {
+            FindingKind::Deadlocks => self.deadlocks(&session, notebook).await,
+            _ => None,
+        };
         let standing = self.standing(&session, notebook).await;
         let settings = self.settings_now(baseline, notebook).await;
         session.close().await;
@@ -54,6 +58,7 @@ impl PostgresLink {
             standing,
             wal,
             invalid_indexes,
+            deadlocks,
             ..limits
         })
     }

@@ -28,7 +28,8 @@ WITH seen AS (
            max(age) FILTER (WHERE NOT own AND state = 'idle') AS oldest
       FROM client
 ), databases AS (
-    SELECT sum(numbackends) AS backends, sum(xact_commit) AS commits FROM pg_stat_database
+    SELECT sum(numbackends) AS backends, sum(xact_commit) AS commits, sum(deadlocks) AS deadlocks
+      FROM pg_stat_database
 )
 SELECT (CASE WHEN everything THEN others ELSE greatest(backends - own, 0) END)::float8 AS sessions,
        own::float8 AS own_sessions,
@@ -51,6 +52,7 @@ SELECT (CASE WHEN everything THEN others ELSE greatest(backends - own, 0) END)::
            + coalesce(current_setting('reserved_connections', true)::float8, 0)
            AS reserved_connections,
        commits::float8 AS commits_total,
+       deadlocks::float8 AS deadlocks_total,
        extract(epoch FROM now() - pg_postmaster_start_time())::float8 AS uptime_seconds
   FROM seen, sum, databases";
 
@@ -109,7 +111,7 @@ pub(super) type Numbers = Vec<(&'static str, f64)>;
 
 /// The numbers of a [`STATISTICS`] row under their names; what is NULL there is absent here.
 pub(super) fn readings(row: &Row) -> Numbers {
-    const NAMES: [&str; 13] = [
+    const NAMES: [&str; 14] = [
         reading::SESSIONS,
         reading::OWN_SESSIONS,
         reading::IDLE_SESSIONS,
@@ -122,6 +124,7 @@ pub(super) fn readings(row: &Row) -> Numbers {
         reading::MAX_CONNECTIONS,
         reading::RESERVED_CONNECTIONS,
         reading::COMMITS_TOTAL,
+        reading::DEADLOCKS_TOTAL,
         reading::UPTIME_SECONDS,
     ];
     named(row, &NAMES)
@@ -182,6 +185,11 @@ SELECT json_build_object(
           ELSE pg_current_wal_lsn() END, restart_lsn), 0)::bigint) ORDER BY restart_lsn)
     FROM pg_replication_slots WHERE restart_lsn IS NOT NULL), '[]'::json))
   FROM pg_stat_archiver";
+
+/// How many deadlocks the server has broken, by database.
+pub(super) const DEADLOCKS: &str = "
+SELECT coalesce(json_agg(json_build_array(datname, deadlocks) ORDER BY deadlocks DESC, datname), '[]'::json)
+  FROM pg_stat_database WHERE deadlocks > 0 AND datname IS NOT NULL";
 
 /// Indexes of this database that no query may use, and who is at work on them or their tables.
 pub(super) const INVALID: &str = "

@@ -28,6 +28,15 @@ impl PostgresLink {
         let asked = one::<Vec<PgInvalidIndex>>(session, sql::INVALID);
         notebook.ask(source::PG_INDEXES, self.deadline, asked, |all| index_words(all)).await
     }
+
+    pub(super) async fn deadlocks(
+        &self,
+        session: &PgConnection,
+        notebook: &mut Notebook<'_>,
+    ) -> Option<Vec<(String, u64)>> {
+        let asked = one::<Vec<(String, u64)>>(session, sql::DEADLOCKS);
+        notebook.ask(source::PG_DEADLOCKS, self.deadline, asked, |all| deadlock_words(all)).await
+    }
 }
 
 async fn one<T: DeserializeOwned>(session: &PgConnection, question: &str) -> Result<T, Answer> {
@@ -66,4 +75,10 @@ fn index_words(indexes: &[PgInvalidIndex]) -> String {
         })
         .collect();
     if words.is_empty() { "every index is valid".to_owned() } else { words.join("; ") }
+}
+
+fn deadlock_words(databases: &[(String, u64)]) -> String {
+    let words: Vec<String> =
+        databases.iter().take(4).map(|(name, count)| format!("{count} in {name}")).collect();
+    if words.is_empty() { "no deadlock was ever broken".into() } else { words.join("; ") }
 }

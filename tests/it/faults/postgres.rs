@@ -89,6 +89,14 @@ async fn wal_is_kept_and_let_go_of_and_an_index_left_and_dropped() {
 }
 
 #[tokio::test]
+async fn two_clients_lock_crosswise_and_are_gone() {
+    let broken = Broken::over(Bench::postgres());
+    twice(&broken, "deadlock", "deadlocks broken by the server").await;
+    let tables = "select relname from pg_class where relnamespace = 'public'::regnamespace";
+    assert_eq!(sql_in(&broken.bench, "app", tables).await, [""; 0]);
+}
+
+#[tokio::test]
 async fn an_orphan_is_rolled_back_and_one_of_others_stays() {
     let broken = Broken::over(Bench::postgres());
     let theirs = "create table kept (id int); begin; insert into kept values (1); prepare transaction 'theirs'";

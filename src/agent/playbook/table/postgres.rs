@@ -395,6 +395,23 @@ pub(super) const ROWS: &[Row] = &[
                  PREPARED is right for it (pg_prepared_xacts)",
     },
     Row {
+        cause: "deadlock",
+        remedies: &[],
+        wrong: &[
+            Wrong { what: "kill_blocker", does: "the server has cancelled one of them already" },
+            Wrong {
+                what: "a longer deadlock_timeout",
+                does: "lets each of them wait longer first",
+            },
+            Wrong {
+                what: "restart_postgres",
+                does: "cuts everybody, and the same statements meet again",
+            },
+        ],
+        advice: "the statements in the server's log: lock in one order everywhere, and let a client that gets 40P01 \
+                 begin its transaction again",
+    },
+    Row {
         cause: "slow-pile",
         remedies: &[Remedy {
             uses: &[
