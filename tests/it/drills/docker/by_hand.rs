@@ -4,7 +4,7 @@
 use std::process::Command;
 
 use super::{proposal, watched};
-use crate::crash::bench::{Lab, eventually};
+use crate::crash::bench::{Lab, eventually, said};
 
 /// The cause was found and something proposed; then the same hand puts it right, and nothing else was done.
 fn found_and_left_alone(lab: &Lab, cause: &str, put_right: impl FnOnce()) {
@@ -46,15 +46,14 @@ fn what_is_done_to_containers_by_hand_is_found_and_what_is_put_right_is_left_alo
 
     let psql = |sql: &str| {
         let psql = ["exec", &postgres, "psql", "-X", "-U", "postgres", "-d", "app", "-qc", sql];
-        Command::new("docker").args(psql).output().expect("docker runs")
+        said(Command::new("docker").args(psql)).err
     };
     psql("create table archive (body text) tablespace bounded");
+    psql("alter table archive alter body set storage external");
     let body = "(select string_agg(md5(random()::text), '') from generate_series(1, 60))";
-    psql(&format!(
-        "alter table archive alter body set storage external; \
-                   do $$ begin loop insert into archive select {body} from generate_series(1, 500); \
-                   commit; end loop; end $$"
-    ));
+    let rows = format!("insert into archive select {body} from generate_series(1, 500)");
+    let told = psql(&format!("do $$ begin loop {rows}; commit; end loop; end $$"));
+    assert!(told.contains("No space left"), "{told}");
     found_and_left_alone(&lab, "data-full", || drop(psql("drop table archive")));
     assert_eq!(engine.terminate(), 0);
 }
