@@ -149,7 +149,7 @@ impl Action for DropReplicationSlot {
             ]
             .into(),
             consequences: vec![
-                costs(1, "consumers that have to be built anew, if they come back"),
+                costs(1, "consumers to be built anew, if they come back"),
                 costs(0, "sessions cut"),
             ],
             notes: vec![

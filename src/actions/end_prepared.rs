@@ -148,8 +148,8 @@ impl Action for EndPrepared {
         let wanted = Wanted::read(args)?;
         let (seen, found) = wanted.orphan(server).await?;
         let (ended, else_said) = match wanted.how {
-            "COMMIT" => ("prepared transactions committed", "rolled it back"),
-            _ => ("prepared transactions rolled back with all they wrote", "committed it"),
+            "COMMIT" => ("transactions committed", "rolled it back"),
+            _ => ("transactions rolled back, writes included", "committed it"),
         };
         let locked =
             if found.locked.is_empty() { "no table".into() } else { found.locked.join(", ") };

@@ -288,7 +288,7 @@ pub struct PgInvalidIndex {
 /// The lines of pg_hba.conf that fit the application's next connection.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PgHba {
-    /// Where its connections come from.
+    /// Where its connections come from; empty: not known.
     pub address: String,
     /// Lines that the server cannot read.
     pub errors: u32,

@@ -83,10 +83,12 @@ impl Server {
         {
             pg.volumes = link.volumes(place, &mut notebook).await;
         }
-        if let (Some(pg), Link::Postgres(link)) = (&mut postgres, &self.link)
+        if let Link::Postgres(link) = &self.link
             && newest_refusal(&known.samples) == Some(NOT_LET_IN)
+            && let Some(hba) = link.hba(self.place.as_ref(), &mut notebook).await
         {
-            pg.hba = link.hba(&mut notebook).await;
+            // All there is where every login is turned away.
+            postgres.get_or_insert_default().hba = Some(hba);
         }
         Facts {
             finding,

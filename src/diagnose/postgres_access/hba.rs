@@ -6,7 +6,7 @@ use crate::diagnose::verdict::{Verdict, source};
 use crate::diagnose::words::{counted, line, name};
 use crate::domain::diagnosis::JudgedCause;
 
-use super::{LOGIN, NOT_ALLOWED, refused_with};
+use super::{LOGIN, NOT_ALLOWED, newest_refusal};
 
 pub(crate) const HBA_REJECT: Judge = Judge {
     cause: "hba-reject",
@@ -20,13 +20,15 @@ pub(crate) const HBA_REJECT: Judge = Judge {
 const REJECT: &str = "reject";
 
 fn judge(facts: &Facts) -> Option<JudgedCause> {
-    refused_with(facts, NOT_ALLOWED)?;
+    if newest_refusal(facts) != Some(NOT_ALLOWED) {
+        return None;
+    }
     let hba = facts.postgres.as_ref()?.hba.as_ref()?;
     let sources = [source::CLIENT_VIEW, source::BASELINE, source::PG_HBA];
     let verdict = Verdict::on(facts, HBA_REJECT.cause, &sources);
     let Some(first) = hba.rules.first() else {
         return Some(verdict.confirmed_unless(
-            format!("no line of pg_hba.conf fits the application from {}", name(&hba.address)),
+            format!("no line of pg_hba.conf fits the application{}", from(hba)),
             unread(hba),
         ));
     };
@@ -37,14 +39,15 @@ fn judge(facts: &Facts) -> Option<JudgedCause> {
         Some(next) => format!(", ahead of {}, which asks for {}", told(next), name(&next.method)),
         None => ", and no other line fits".into(),
     };
-    let because = format!(
-        "{} of pg_hba.conf rejects the application from {}{after}",
-        told(first),
-        name(&hba.address)
-    );
+    let because =
+        format!("{} of pg_hba.conf rejects the application{}{after}", told(first), from(hba));
     let missing =
         (!first.is_sure).then(|| "whether the host it names is the application's".to_owned());
     Some(verdict.confirmed_unless(because, missing.or_else(|| unread(hba))))
+}
+
+fn from(hba: &PgHba) -> String {
+    if hba.address.is_empty() { String::new() } else { format!(" from {}", name(&hba.address)) }
 }
 
 fn told(rule: &PgHbaRule) -> String {
@@ -73,10 +76,14 @@ pub(crate) fn rejecting_line(facts: &Facts) -> Result<(u32, &str), String> {
             "whether the application was let in when the server was healthy is not known".into()
         );
     }
-    let [first, next, ..] = hba.rules.as_slice() else {
+    let Some((first, behind)) = hba.rules.split_first() else {
         return Err("which line of pg_hba.conf let the application in is not known".into());
     };
-    if first.method != REJECT || next.method == REJECT || !(first.is_sure && next.is_sure) {
+    // One that may fit decides if it does.
+    let sure = behind.iter().position(|rule| rule.is_sure);
+    let lets_in =
+        sure.is_some_and(|sure| behind.iter().take(sure + 1).all(|rule| rule.method != REJECT));
+    if first.method != REJECT || !first.is_sure || !lets_in {
         return Err(
             "taking out one line of pg_hba.conf would not surely let the application in".into()
         );

@@ -145,9 +145,13 @@ fn on<'a>(facts: &'a Facts, judge: &Judge) -> Verdict<'a> {
 
 /// What was seen of the server, when the newest refusal carries this code.
 fn refused_with<'a>(facts: &'a Facts, code: &str) -> Option<&'a PgStanding> {
-    let newest = facts.samples.iter().rev().find_map(Sample::first_bad);
     let standing = facts.postgres.as_ref()?.standing.as_ref()?;
-    (newest.and_then(Answer::code) == Some(code)).then_some(standing)
+    (newest_refusal(facts) == Some(code)).then_some(standing)
+}
+
+/// The code of the newest refusal.
+fn newest_refusal(facts: &Facts) -> Option<&str> {
+    facts.samples.iter().rev().find_map(Sample::first_bad).and_then(Answer::code)
 }
 
 /// What writing the table takes, and the role has not.

@@ -120,7 +120,24 @@ fn the_first_line_that_fits_decides_and_only_a_surely_harmful_one_may_go() {
     let likely: &[&str] = &["hba-reject: likely"];
     let host_name = PgHbaRule { is_sure: false, ..reject.clone() };
     let included = PgHbaRule { text: None, ..reject.clone() };
-    let cases: [(&str, Facts, &[&str], bool); 9] = [
+    let perhaps = PgHbaRule { is_sure: false, ..rule(92, "trust") };
+    let perhaps_not = PgHbaRule { is_sure: false, ..rule(92, "reject") };
+    let behind = |maybe: &PgHbaRule| [reject.clone(), maybe.clone(), scram.clone()];
+    let cases: [(&str, Facts, &[&str], bool); 12] = [
+        ("a host name between", at_the_door(&behind(&perhaps), |_| ()), confirmed, true),
+        ("one that may reject too", at_the_door(&behind(&perhaps_not), |_| ()), confirmed, false),
+        (
+            "everybody is turned away, seen from inside",
+            {
+                let mut facts = at_the_door(&lines, |hba| hba.address.clear());
+                let hba = facts.postgres.take().and_then(|pg| pg.hba);
+                facts.postgres =
+                    Some(crate::diagnose::facts::PostgresFacts { hba, ..Default::default() });
+                facts
+            },
+            confirmed,
+            true,
+        ),
         ("rejected, then let in", at_the_door(&lines, |_| ()), confirmed, true),
         ("nothing behind it", at_the_door(&lines[..1], |_| ()), confirmed, false),
         (

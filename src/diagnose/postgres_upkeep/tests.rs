@@ -39,7 +39,7 @@ fn archive(failed_s: Option<f64>, archived_s: Option<f64>) -> PgWal {
 fn a_slot_nobody_reads_is_told_from_a_slow_reader() {
     let dead = slot("standby_b", false, 300 * MIB);
     let cases: [(&str, Facts, &[&str], bool); 7] = [
-        ("nobody reads it", slots(&[dead.clone()]), &["dead-slot: confirmed"], true),
+        ("nobody reads it", slots(std::slice::from_ref(&dead)), &["dead-slot: confirmed"], true),
         (
             "a reader that keeps up",
             slots(&[dead.clone(), slot("a", true, MIB)]),
@@ -56,7 +56,7 @@ fn a_slot_nobody_reads_is_told_from_a_slow_reader() {
         ("a moment away", slots(&[slot("a", false, 3 * MIB)]), &[], false),
         (
             "two of them",
-            slots(&[dead.clone(), slot("c", false, 90 * MIB)]),
+            slots(&[dead, slot("c", false, 90 * MIB)]),
             &["dead-slot: confirmed"],
             false,
         ),
@@ -113,7 +113,7 @@ fn an_index_somebody_is_building_is_not_left_over() {
     };
     let built = PgInvalidIndex { name: "built".into(), is_worked_on: true, ..left.clone() };
     assert_eq!(graded(&of(Some(&[built.clone(), left]))), ["invalid-index: confirmed"]);
-    assert_eq!(graded(&of(Some(&[built.clone()]))), ["invalid-index: inconclusive"]);
+    assert_eq!(graded(&of(Some(std::slice::from_ref(&built)))), ["invalid-index: inconclusive"]);
     assert!(invalid_index(&of(Some(&[built]))).is_err());
     assert_eq!(graded(&of(Some(&[]))), [""; 0]);
     assert_eq!(graded(&of(None)), [""; 0]);

@@ -7,9 +7,11 @@ use super::PostgresLink;
 use super::connect::{Session, answer_of};
 use crate::diagnose::facts::PgHba;
 use crate::diagnose::source;
-use crate::targets::Limit;
-use crate::targets::dial::Trust;
+use crate::domain::sample::Answer;
+use crate::ports::runtime::ExecLimits;
+use crate::targets::dial::{self, Trust};
 use crate::targets::notebook::Notebook;
+use crate::targets::{Limit, Place};
 
 /// Composes what takes one line out of pg_hba.conf or puts one in, checks what the server makes of the file, and only
 /// then reloads; a file with errors is put back as it was. Arguments: the MD5 of the file as it was looked at, the
@@ -73,20 +75,50 @@ SELECT json_build_object('address', coalesce(host(addr), ''),
   FROM me";
 
 impl PostgresLink {
-    /// How pg_hba.conf meets the application; only a superuser may look.
-    pub(in crate::targets) async fn hba(&self, notebook: &mut Notebook<'_>) -> Option<PgHba> {
-        let fixer = self.fixer.as_ref()?;
-        let limit = Limit::of(self.deadline);
-        let trust = Trust::default();
+    /// How pg_hba.conf meets the application; only a superuser may look. From inside what the server runs in where
+    /// the superuser is turned away too.
+    pub(in crate::targets) async fn hba(
+        &self,
+        place: Option<&Place>,
+        notebook: &mut Notebook<'_>,
+    ) -> Option<PgHba> {
         let asked = async {
-            let session = self.open(fixer, "facts", Session::Monitor, &trust, limit).await?;
-            let names: [&(dyn ToSql + Sync); 2] = [&self.app.user, &self.app.database];
-            let row = session.query_one(RULES, &names).await.map_err(|e| answer_of(&e))?;
-            let Json(seen) = row.try_get(0).map_err(|error| answer_of(&error))?;
-            session.close().await;
-            Ok(seen)
+            match (self.hba_from_here().await, place) {
+                (Err(Answer::Error { .. }), Some(place)) => self.hba_inside(place).await,
+                (seen, _) => seen,
+            }
         };
         notebook.ask(source::PG_HBA, self.deadline, asked, words).await
+    }
+
+    async fn hba_from_here(&self) -> Result<PgHba, Answer> {
+        let no_login = || dial::failed("LOGIN", "there is no superuser login to look with");
+        let fixer = self.fixer.as_ref().ok_or_else(no_login)?;
+        let (limit, trust) = (Limit::of(self.deadline), Trust::default());
+        let session = self.open(fixer, "facts", Session::Monitor, &trust, limit).await?;
+        let names: [&(dyn ToSql + Sync); 2] = [&self.app.user, &self.app.database];
+        let row = session.query_one(RULES, &names).await.map_err(|e| answer_of(&e))?;
+        let Json(seen) = row.try_get(0).map_err(|error| answer_of(&error))?;
+        session.close().await;
+        Ok(seen)
+    }
+
+    /// Over the server's own socket, whose rules are others. Where the application comes from is not known there.
+    async fn hba_inside(&self, place: &Place) -> Result<PgHba, Answer> {
+        let mut argv = place.unit.client.clone();
+        argv.extend(["-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"].map(String::from));
+        for (name, value) in [("role", &self.app.user), ("database", &self.app.database)] {
+            argv.extend(["-v".to_owned(), format!("{name}={value}")]);
+        }
+        argv.extend(["-f", "-"].map(String::from));
+        let script = format!(
+            "PREPARE rules (text, text) AS {RULES};\nEXECUTE rules(:'role', :'database');\n"
+        );
+        let limits = ExecLimits { deadline: self.deadline, ..ExecLimits::default() };
+        let ran = place.runtime.exec(&place.unit, &argv, Some(script.as_bytes()), limits).await;
+        let ran = ran.map_err(|error| dial::failed("RUNTIME", error.to_string()))?;
+        serde_json::from_str(ran.stdout.trim())
+            .map_err(|_| dial::failed("PSQL", ran.stderr.trim().to_owned()))
     }
 }
 
@@ -101,7 +133,8 @@ fn words(seen: &PgHba) -> String {
         .collect();
     let rules = if rules.is_empty() { "none".to_owned() } else { rules.join("; ") };
     format!(
-        "lines that fit the application from {}: {rules}; {} lines cannot be read",
-        seen.address, seen.errors
+        "lines that fit the application{}: {rules}; {} lines cannot be read",
+        if seen.address.is_empty() { String::new() } else { format!(" from {}", seen.address) },
+        seen.errors
     )
 }

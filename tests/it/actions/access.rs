@@ -1,6 +1,10 @@
 //! Giving access back: each thing alone, proven and taken again.
 
 use serde_json::{Value, json};
+use simctl::agent::playbook::remedies;
+use simctl::diagnose::diagnose;
+use simctl::domain::effect::Known;
+use simctl::domain::finding::FindingKind;
 
 use super::harness::{PgServer, Way};
 use super::{WAYS, action, args, carry_out, failing, refusal, verified};
@@ -126,4 +130,34 @@ async fn a_rejecting_line_goes_comes_back_and_no_other_file_is_written() {
         let refused = refusal(action, &server, json!({"line": 2, "text": reject})).await;
         assert!(refused.contains("1 error"), "{refused}");
     }
+}
+
+#[tokio::test]
+async fn who_is_turned_away_with_everybody_else_is_let_in_from_inside() {
+    let postgres = PgServer::start().await;
+    let insider = postgres.client("postgres", "hands").await;
+    let (server, file) = (postgres.server(Way::Inside), postgres.data().join("pg_hba.conf"));
+    let healthy = "local all all trust\nhost all all all trust\n";
+    std::fs::write(&file, format!("host all all all reject\n{healthy}")).expect("a change");
+    insider.batch_execute("select pg_reload_conf()").await.expect("reload");
+    super::until("nobody gets in", async || postgres.try_client("postgres", "x").await.is_err())
+        .await;
+    let probe = server.probe();
+    let known = Known {
+        baseline: [("max_connections".to_owned(), "20".to_owned())].into(),
+        samples: vec![probe.fresh().await],
+        ..Known::default()
+    };
+    let facts = server.facts(FindingKind::ProbeFailing, &known, &|_| ()).await;
+    let diagnosis = diagnose(&facts);
+    let causes: Vec<String> =
+        diagnosis.causes.iter().map(|c| format!("{}: {}", c.cause, c.grade)).collect();
+    assert_eq!(causes, ["hba-reject: confirmed"]);
+    let remedies = remedies(&diagnosis, &facts, &[], &[]);
+    let [(id, args)] = remedies.candidates[0].steps.as_slice() else { panic!("{remedies:?}") };
+    assert_eq!(id.as_str(), "remove_hba_line");
+    let saved = carry_out(action(id.as_str()), &server, args).await;
+    verified(action(id.as_str()), &server, args, &saved).await;
+    assert_eq!(std::fs::read_to_string(&file).expect("it is there"), healthy);
+    super::until("everybody gets in", async || postgres.try_client("app", "x").await.is_ok()).await;
 }
