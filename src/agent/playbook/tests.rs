@@ -3,9 +3,13 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::diagnose::facts::{
+    PgHba, PgHbaRule, PgInvalidIndex, PgOverride, PgSlot, PgStanding, PgTable, PgWal,
+};
 use crate::diagnose::testing::*;
 use crate::diagnose::{self, diagnose};
 use crate::domain::finding::FindingKind;
+use crate::domain::sample::Answer;
 use crate::domain::sample::RuntimeEventKind::{Died, OutOfMemory};
 use crate::domain::unit::UnitStatus;
 use serde_json::json;
@@ -331,5 +335,113 @@ fn a_full_redis_is_never_emptied_or_given_more_memory_for_a_lesser_cause() {
             tried("query-buffers", &["kill_redis_clients"]),
         ];
         assert_eq!(order(&ask(&facts, &tried_all, &[])), [""; 0], "nothing larger comes after it");
+    }
+}
+
+/// A PostgreSQL of the lab with one setting as it was and as it is.
+fn changed(finding: FindingKind, name: &str, was: &str, now: &str) -> Facts {
+    let mut facts = postgres(finding, Vec::new());
+    facts.baseline.insert(name.into(), was.into());
+    let pg = facts.postgres.as_mut().unwrap();
+    pg.settings = Some([(name.to_owned(), now.to_owned())].into());
+    (pg.holders, pg.standing) = (Some(Vec::new()), Some(PgStanding::default()));
+    facts
+}
+
+fn with_wal(command: &str, slots: &[&str]) -> Facts {
+    let mut facts = changed(FindingKind::WalRetained, "archive_command", "cp", command);
+    let unread = |name: &&str| PgSlot {
+        name: (*name).into(),
+        position: "0/3000028".into(),
+        retained: 300 * MB,
+        ..PgSlot::default()
+    };
+    facts.postgres.as_mut().unwrap().wal = Some(PgWal {
+        archives: true,
+        failed_s: (command != "cp" || slots.is_empty()).then_some(1.0),
+        slots: slots.iter().map(unread).collect(),
+        ..PgWal::default()
+    });
+    facts
+}
+
+fn turned_away(behind: &str) -> Facts {
+    let mut facts = changed(FindingKind::ProbeFailing, "max_connections", "20", "20");
+    let mut refused = redis_sample(0.0, 0, 0, Answer::NotAsked);
+    (refused.connect, refused.read) = (error("28000", "rejected"), Answer::NotAsked);
+    facts.samples = vec![refused];
+    let rule = |line, method: &str| PgHbaRule {
+        line,
+        text: Some(format!("host all all all {method}")),
+        method: method.into(),
+        is_sure: true,
+    };
+    facts.postgres.as_mut().unwrap().hba =
+        Some(PgHba { rules: vec![rule(1, "reject"), rule(2, behind)], ..PgHba::default() });
+    facts
+}
+
+fn cut_off() -> Facts {
+    let mut facts = changed(FindingKind::ProbeFailing, "statement_timeout", "0ms", "1ms");
+    let mut cut = redis_sample(0.0, 0, 0, Answer::NotAsked);
+    cut.read = error("57014", "canceling statement due to statement timeout");
+    facts.samples = vec![cut];
+    facts
+}
+
+fn unvacuumed() -> Facts {
+    let mut facts = changed(FindingKind::DeadRows, "autovacuum", "on", "off");
+    let table = PgTable { name: "orders".into(), live: 9, dead: 90_000, ..PgTable::default() };
+    facts.postgres.as_mut().unwrap().tables = Some(vec![table]);
+    facts
+}
+
+fn built_in_vain() -> Facts {
+    let mut facts = postgres(FindingKind::InvalidIndex, Vec::new());
+    let index = PgInvalidIndex { name: "orders_number".into(), ..PgInvalidIndex::default() };
+    facts.postgres.as_mut().unwrap().invalid_indexes = Some(vec![index]);
+    facts
+}
+
+#[test]
+fn what_a_postgres_keeps_or_cuts_off_ends_by_one_small_step_and_by_nothing_larger() {
+    let stories: [(&str, Facts, &[&str]); 11] = [
+        ("timeouts", cut_off(), &["reset_pg_setting"]),
+        ("autovacuum-off", unvacuumed(), &["vacuum_table and reset_pg_setting"]),
+        ("archive-fails", with_wal("/bin/false", &[]), &["reset_pg_setting"]),
+        ("archive-fails", with_wal("cp", &[]), &[]),
+        ("dead-slot", with_wal("cp", &["b"]), &["drop_replication_slot"]),
+        ("dead-slot", with_wal("cp", &["b", "c"]), &[]),
+        ("invalid-index", built_in_vain(), &["drop_invalid_index"]),
+        ("hba-reject", turned_away("scram-sha-256"), &["remove_hba_line"]),
+        ("hba-reject", turned_away("reject"), &[]),
+        (
+            "hba-reject",
+            {
+                let mut facts = turned_away("scram-sha-256");
+                facts.baseline.clear();
+                facts
+            },
+            &[],
+        ),
+        (
+            "timeouts",
+            {
+                let mut facts = cut_off();
+                let own = PgOverride { name: "statement_timeout".into(), ..PgOverride::default() };
+                let standing = facts.postgres.as_mut().unwrap().standing.as_mut();
+                standing.unwrap().overrides.push(own);
+                facts
+            },
+            &[],
+        ),
+    ];
+    for (cause, facts, expected) in stories {
+        let diagnosis = diagnose(&facts);
+        assert_eq!(diagnosis.causes[0].cause, *cause, "{diagnosis:?}");
+        assert_eq!(order(&ask(&facts, &[], &[])), expected, "{cause}");
+        let done: Vec<&str> = expected.iter().flat_map(|all| all.split(" and ")).collect();
+        let again = ask(&facts, &[tried(cause, &done)], &[]);
+        assert_eq!(order(&again), [""; 0], "{cause}: nothing larger once it was tried");
     }
 }

@@ -35,7 +35,8 @@ fn judge(facts: &Facts) -> Option<JudgedCause> {
     if first.method != REJECT {
         return None;
     }
-    let after = match hba.rules.get(1) {
+    let mut behind = hba.rules.iter().skip(1);
+    let after = match behind.clone().find(|rule| rule.is_sure).or_else(|| behind.next()) {
         Some(next) => format!(", ahead of {}, which asks for {}", told(next), name(&next.method)),
         None => ", and no other line fits".into(),
     };
