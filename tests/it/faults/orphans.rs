@@ -35,11 +35,12 @@ impl Parent {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let lines = BufReader::new(shell.stdout.take().unwrap()).lines().map_while(Result::ok);
-        for line in lines {
+        let out = shell.stdout.take().unwrap();
+        let this = Self(shell);
+        for line in BufReader::new(out).lines().map_while(Result::ok) {
             let report: Report = serde_json::from_str(&line).expect("a report");
             if matches!(report, Report::Took { .. }) {
-                return Self(shell);
+                return this;
             }
             assert!(!report.is_last(), "{report:?}");
         }

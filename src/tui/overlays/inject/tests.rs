@@ -108,8 +108,7 @@ fn a_filter_that_fits_nothing_says_so_and_sends_nothing() {
 #[test]
 fn a_fault_the_server_cannot_have_is_shown_with_the_reason_and_not_sent() {
     let mut snapshot = example::empty();
-    let (at, view) = (1, snapshot.targets[1].clone());
-    let mut view = Arc::unwrap_or_clone(view);
+    let (at, mut view) = (1, (*snapshot.targets[1]).clone());
     view.cannot.insert("leak-oom".into(), "redis-test evicts keys".into());
     snapshot.targets[at] = Arc::new(view);
     let mut seat = opened((120, 30), false, snapshot);
