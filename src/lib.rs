@@ -24,7 +24,7 @@
 //! | [`domain`] | facts and decisions: no I/O, no clock, no randomness |
 //! | [`detect`] | one pure function per symptom: window in, verdict out |
 //! | [`diagnose`] | evidence in, graded causes out, pure |
-//! | [`agent`] | asks, diagnoses, chooses from the playbook, previews |
+//! | [`agent`] | asks, diagnoses, chooses from the playbook, previews; [`agent::model`] a model in its place, checked |
 //! | [`actions`] | one file per remedy; `ALL` is the closed set |
 //! | [`faults`] | one file per way to break the lab, and the detached watchdog |
 //! | [`targets`] | one folder per kind of server: connect, probe, gather facts |

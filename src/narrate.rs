@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use crate::domain::consult::{Exchange, Verdict};
 use crate::domain::event::{Event, EventBody};
 use crate::domain::execution::{Approval, Decision, Output, PhaseLine, StepEnd, Verification};
 use crate::domain::finding::Severity;
@@ -37,7 +38,9 @@ pub fn sentence(event: &Event, names: &dyn Fn(IncidentId) -> Option<String>) -> 
 /// The agent streams a line of its log beside each of these.
 pub(crate) fn is_told_by_the_log(body: &EventBody) -> bool {
     match body {
-        EventBody::Diagnosed { .. }
+        EventBody::ModelAsked { .. }
+        | EventBody::ModelJudged { .. }
+        | EventBody::Diagnosed { .. }
         | EventBody::Proposed { .. }
         | EventBody::ActionStarted { .. }
         | EventBody::ActionFinished { .. }
@@ -127,6 +130,8 @@ fn told(event: &Event) -> Option<(&'static str, String)> {
         | EventBody::IncidentFailed { .. } => incident(event),
         EventBody::InvestigationStarted { .. }
         | EventBody::Phase { .. }
+        | EventBody::ModelAsked { .. }
+        | EventBody::ModelJudged { .. }
         | EventBody::Diagnosed { .. }
         | EventBody::Proposed { .. }
         | EventBody::Decided { .. }
@@ -199,6 +204,8 @@ fn execution(event: &Event) -> Option<(&'static str, String)> {
             ("thinking", format!("{agent} investigates revision {revision}"))
         }
         EventBody::Phase { line, .. } => (line.phase.as_str(), phase(line)),
+        EventBody::ModelAsked { exchange, .. } => ("model", asked(exchange)),
+        EventBody::ModelJudged { verdict, .. } => ("model", judged(verdict)),
         EventBody::Diagnosed { diagnosis, .. } => ("diagnosis", diagnosis.summary.clone()),
         EventBody::Proposed { proposal, .. } => ("proposal", proposed(proposal)),
         EventBody::Decided { approval, .. } => decided(approval),
@@ -224,6 +231,19 @@ fn execution(event: &Event) -> Option<(&'static str, String)> {
         }
         _ => return None,
     })
+}
+
+/// `gpt-x of openai, to decide: 1,204 + 88 tokens in 1.35 s`.
+fn asked(exchange: &Exchange) -> String {
+    let Exchange { model, provider, purpose, spend, .. } = exchange;
+    let took = duration(exchange.latency_ms);
+    let head = format!("{model} of {provider}, to {purpose}: {spend} in {took}");
+    joined(&head, exchange.error.as_deref().unwrap_or_default())
+}
+
+fn judged(verdict: &Verdict) -> String {
+    let how = if verdict.accepted { "accepted" } else { "not accepted" };
+    format!("{} {how}: {}", verdict.agent, verdict.reason)
 }
 
 fn phase(line: &PhaseLine) -> String {
@@ -369,6 +389,29 @@ pub fn clean(text: &str) -> String {
         }
     }
     cleaned
+}
+
+/// Characters that show nothing, turn the direction of others, or have a width on which terminals disagree.
+pub(crate) fn is_invisible(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}'
+            | '\u{34f}'
+            | '\u{61c}'
+            | '\u{115f}'..='\u{1160}'
+            | '\u{17b4}'..='\u{17b5}'
+            | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{3164}'
+            | '\u{feff}'
+            | '\u{ffa0}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}'
+    )
 }
 
 #[cfg(test)]

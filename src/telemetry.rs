@@ -35,9 +35,10 @@ pub fn start(state_dir: &Path) -> anyhow::Result<Log> {
         .with_context(|| format!("open a log file in {}", dir.display()))?;
     let (writer, guard) = NonBlockingBuilder::default().thread_name("log-writer").finish(file);
     let dropped = writer.error_counter();
-    // sqlx logs every statement at debug and slow ones at warn, values included.
+    // sqlx logs every statement at debug and slow ones at warn, values included; async-openai logs replies it cannot
+    // read, whole.
     let filter = EnvFilter::try_from_env("SIMCTL_LOG")
-        .unwrap_or_else(|_| EnvFilter::new("info,sqlx=error,bollard=warn"));
+        .unwrap_or_else(|_| EnvFilter::new("info,sqlx=error,bollard=warn,async_openai=off"));
     tracing_subscriber::registry()
         .with(filter)
         .with(tracing_subscriber::fmt::layer().json().with_writer(writer))

@@ -1,4 +1,5 @@
-//! The agent: an incident in, a diagnosis and a proposal out. The default one follows a fixed playbook.
+//! The agent: an incident in, a diagnosis and a proposal out. The default one follows a fixed playbook; a
+//! [`model`] may take its place where it gives reasons that hold.
 //!
 //! It asks the server, lets `diagnose` judge, and proposes the least destructive remedy whose precondition
 //! holds right now. It changes nothing.
@@ -10,9 +11,11 @@ use crate::domain::diagnosis::Diagnosis;
 use crate::domain::effect::{Investigation, Known};
 use crate::domain::execution::{Phase, PhaseLine};
 use crate::domain::incident::Incident;
+use crate::ports::store::SimilarIncident;
 use crate::targets::Server;
 
 mod choose;
+pub mod model;
 mod narration;
 pub mod playbook;
 
@@ -36,7 +39,40 @@ pub async fn investigate(
 ) -> Investigation {
     think(report, narration::opening(incident));
     let facts = gather(server, incident, known, report).await;
-    let (diagnosis, remedies) = conclude(&facts, incident, known, report);
+    by_the_playbook(server, incident, known, &facts, report).await
+}
+
+/// The same by way of a model. What it cannot decide, the playbook does, from the same facts.
+pub async fn consult(
+    advisor: &model::Advisor,
+    (server, incident, known): (&Server, &Incident, &Known),
+    similar: &[SimilarIncident],
+    report: Report<'_>,
+    record: model::Recording<'_>,
+) -> Investigation {
+    think(report, narration::opening(incident));
+    for line in narration::remembered(similar) {
+        think(report, line);
+    }
+    let facts = gather(server, incident, known, report).await;
+    let question = model::Question { server, incident, known, facts: &facts, similar };
+    match Box::pin(model::advise(advisor, &question, report, record)).await {
+        Ok(investigation) => investigation,
+        Err(reason) => {
+            think(report, format!("The playbook decides: {}.", reason.trim_end_matches('.')));
+            by_the_playbook(server, incident, known, &facts, report).await
+        }
+    }
+}
+
+async fn by_the_playbook(
+    server: &Server,
+    incident: &Incident,
+    known: &Known,
+    facts: &Facts,
+    report: Report<'_>,
+) -> Investigation {
+    let (diagnosis, remedies) = conclude(facts, incident, known, report);
     let plan = if remedies.candidates.is_empty() {
         Err(narration::hand_over(&diagnosis, &remedies, incident, &[]))
     } else {

@@ -131,7 +131,7 @@ fn none_hold(name: &str) -> Option<&'static dyn Action> {
     }
 }
 
-fn server(engine: Engine) -> Server {
+pub(in crate::agent) fn server(engine: Engine) -> Server {
     let name = match engine {
         Engine::Redis => "redis-test",
         Engine::Postgres => "postgres-test",
@@ -162,7 +162,7 @@ fn server(engine: Engine) -> Server {
     }
 }
 
-fn incident(finding: FindingKind, target: &Server, message: &str) -> Incident {
+pub(in crate::agent) fn incident(finding: FindingKind, target: &Server, message: &str) -> Incident {
     Incident {
         id: IncidentId(uuid::Uuid::nil()),
         number: 42,
@@ -194,6 +194,7 @@ fn incident(finding: FindingKind, target: &Server, message: &str) -> Incident {
         executions: Vec::new(),
         tried: Vec::new(),
         attempts_from: 0,
+        model_spend: Default::default(),
     }
 }
 

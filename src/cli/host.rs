@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::bail;
 
 use super::context::Context;
+use crate::agent::model::Advisor;
 use crate::api::{self, socket};
 use crate::config::url;
 use crate::engine::handle::Handle;
@@ -50,7 +51,11 @@ impl Host {
         context.say(format!("store: {}", url::masked(store.url())));
         engine::wait_until_free(&*store, &|line| context.say(line)).await?;
         let before = store.head().await?.seq;
-        let running = engine::start(context.config(), servers, Arc::clone(&store)).await?;
+        let advisor = Advisor::of(context.config())?.map(Arc::new);
+        if let Some(advisor) = &advisor {
+            context.say(format!("agent: {}, checked by the playbook", advisor.name()));
+        }
+        let running = engine::start(context.config(), servers, Arc::clone(&store), advisor).await?;
         Ok(Self { running, is_over: false, store, tasks: Tasks::default(), before })
     }
 

@@ -6,11 +6,13 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::RuntimeChoice;
+use crate::config::agent::TapeFlags;
 use crate::config::load::{ConfigError, Flags};
 use crate::config::secret::Secret;
 use context::Context;
 
 mod actions;
+mod agent;
 mod audit;
 mod completions;
 mod config;
@@ -101,10 +103,22 @@ enum Command {
     Grants(grants::Grants),
     History(records::History),
     Report(records::Report),
+    Agent(agent::Agent),
     Metrics(records::Metrics),
     Audit(audit::Audit),
     Config(config::ConfigArgs),
     Completions(completions::Completions),
+}
+
+impl Command {
+    /// The recordings of a model's replies that a command names.
+    fn tape(&self) -> TapeFlags {
+        match self {
+            Self::Run(args) => args.tape.flags(),
+            Self::Agent(args) => args.tape.flags(),
+            _ => TapeFlags::default(),
+        }
+    }
 }
 
 /// What a person typed cannot be meant; exit code 2.
@@ -166,6 +180,7 @@ async fn dispatch(cli: Cli) -> Done {
         runtime: globals.runtime,
         state_dir: globals.state_dir,
         operator: globals.operator,
+        tape: command.tape(),
     };
     let context = Context::load(&flags, print)?;
     match command {
@@ -190,6 +205,7 @@ async fn dispatch(cli: Cli) -> Done {
         Command::Note(args) => orders::note(&context, &args).await,
         Command::Resolve(args) => orders::resolve(&context, &args).await,
         Command::History(args) => records::history(&context, &args).await,
+        Command::Agent(args) => Box::pin(agent::run(&context, &args)).await,
         Command::Report(args) => records::report(&context, &args).await,
         Command::Metrics(args) => records::metrics(&context, &args).await,
         Command::Audit(args) => audit::run(&context, &args).await,

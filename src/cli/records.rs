@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use clap::Args;
 use serde_json::json;
 
@@ -11,6 +11,7 @@ use super::Done;
 use super::context::{Context, stored_incident};
 use super::parse::{self, When};
 use super::print::{Print, or_dash, time};
+use crate::agent::model;
 use crate::domain::ids::incident_name;
 use crate::engine::clock;
 use crate::metrics::{Counts, Group, Slow, Spread, Stages, Success};
@@ -39,6 +40,9 @@ pub(super) struct Report {
     /// Write it to a file instead
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Add a telling by the configured model, marked as such
+    #[arg(long)]
+    model: bool,
 }
 
 /// Print MTTD, MTTA, MTTR, where the time goes, and success by cause, target, actor and action
@@ -94,7 +98,13 @@ fn shortened(command: &str) -> String {
 pub(super) async fn report(context: &Context, args: &Report) -> Done {
     let store = context.store().await?;
     let incident = stored_incident(&*store, args.incident).await?;
-    let markdown = crate::report::from_store(&*store, args.incident).await?.unwrap_or_default();
+    let mut markdown = crate::report::from_store(&*store, args.incident).await?.unwrap_or_default();
+    if args.model {
+        let advisor = super::agent::advisor(context)?;
+        let events = crate::report::events_of(&*store, &incident).await?;
+        let told = model::narrative(&advisor, &incident, &events).await;
+        markdown.push_str(&told.map_err(|reason| anyhow!("{}: {reason}", advisor.name()))?);
+    }
     let print = context.print;
     match &args.output {
         Some(file) => {

@@ -8,6 +8,7 @@ use anyhow::bail;
 use clap::Args;
 use futures::StreamExt;
 
+use super::agent::Tape;
 use super::context::Context;
 use super::host::{Host, Surroundings};
 use super::print::Print;
@@ -33,6 +34,8 @@ pub(super) struct Run {
     /// Tell every event in one plain line
     #[arg(long)]
     plain: bool,
+    #[command(flatten)]
+    pub(super) tape: Tape,
 }
 
 pub(super) async fn run(context: &Context, args: &Run) -> Done {

@@ -53,6 +53,7 @@ pub(super) struct File {
     pub(super) policy: PolicySection,
     pub(super) limits: LimitsSection,
     pub(super) inject: InjectSection,
+    pub(super) agent: super::agent::AgentSection,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -233,7 +233,7 @@ impl Setting for Secret {
     }
 }
 
-fn word<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, String> {
+pub(super) fn word<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, String> {
     let words: StrDeserializer<'_, Error> = text.into_deserializer();
     T::deserialize(words)
         .map_err(|error| error.to_string().replace("expected", "write").replace("variant", "word"))

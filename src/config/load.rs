@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use sha2::{Digest, Sha256};
 
+use super::agent::{self, TapeFlags};
 use super::file::{File, Span};
 use super::layers::{Layers, Shown, Source};
 use super::secret::Secret;
@@ -24,6 +25,8 @@ pub struct Flags {
     pub runtime: Option<RuntimeChoice>,
     pub state_dir: Option<PathBuf>,
     pub operator: Option<String>,
+    /// Recordings of what a model says.
+    pub tape: TapeFlags,
 }
 
 /// The configuration with the origin of every value in it.
@@ -81,7 +84,7 @@ fn read_file(path: &Path) -> Result<Option<FileText>, String> {
 }
 
 fn assemble(layers: &mut Layers<'_>, file: File, flags: &Flags) -> Config {
-    let File { operator, lab, store, targets, policy, limits, inject } = file;
+    let File { operator, lab, store, targets, policy, limits, inject, agent: asked } = file;
     let operator = operator_name(layers, operator, flags);
     let state_dir = state_dir(layers, flags);
     let flag = flags.runtime.map(|runtime| ("--runtime", runtime));
@@ -103,7 +106,19 @@ fn assemble(layers: &mut Layers<'_>, file: File, flags: &Flags) -> Config {
     if !(Duration::from_secs(1)..=Duration::from_secs(3600)).contains(&inject_ttl) {
         layers.refuse("inject.ttl", "`inject.ttl` must be from 1s to 1h");
     }
-    Config { lab, targets, store_url, policy, limits, remediation, state_dir, operator, inject_ttl }
+    let agent = agent::agent(layers, asked, &flags.tape, limits.investigation);
+    Config {
+        lab,
+        targets,
+        store_url,
+        policy,
+        limits,
+        remediation,
+        state_dir,
+        operator,
+        inject_ttl,
+        agent,
+    }
 }
 
 /// Names that stand for simctl's own parts in the records; a person cannot borrow them.

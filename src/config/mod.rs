@@ -12,6 +12,7 @@ use crate::domain::policy::Policy;
 use crate::domain::target::{Engine, Periods, Profile, Thresholds};
 use secret::Secret;
 
+pub mod agent;
 pub mod dirs;
 mod file;
 mod layers;
@@ -45,6 +46,7 @@ pub struct Config {
     /// Whose name stands in the records.
     pub operator: String,
     pub inject_ttl: Duration,
+    pub agent: agent::AgentConfig,
 }
 
 /// Our own servers to break.

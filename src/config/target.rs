@@ -275,7 +275,7 @@ fn password(
 }
 
 /// A path in the file is meant from where the file is.
-fn beside(config: &Path, path: &Path) -> PathBuf {
+pub(super) fn beside(config: &Path, path: &Path) -> PathBuf {
     config.parent().map_or_else(|| path.to_owned(), |dir| dir.join(path))
 }
 

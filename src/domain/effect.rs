@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::consult::{Exchange, StandingNow, Verdict};
 use super::diagnosis::Diagnosis;
 use super::execution::{Output, PhaseLine, Seen, Verification};
 use super::finding::FindingKind;
@@ -166,6 +167,18 @@ pub enum Input {
         incident: IncidentId,
         execution: ExecutionId,
         line: PhaseLine,
+    },
+    /// A model was asked.
+    ModelAsked {
+        incident: IncidentId,
+        execution: ExecutionId,
+        exchange: Box<Exchange>,
+    },
+    /// A model's answer was judged.
+    ModelJudged {
+        incident: IncidentId,
+        execution: ExecutionId,
+        verdict: Verdict,
     },
     Diagnosed {
         incident: IncidentId,
@@ -374,4 +387,6 @@ pub struct Known {
     pub barred: Vec<(super::ids::ActionId, String)>,
     /// Actions of this incident that failed, and what they were told.
     pub refusals: Vec<(super::ids::ActionId, String)>,
+    /// What asking models has cost, and how it went.
+    pub model: StandingNow,
 }

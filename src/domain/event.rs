@@ -8,6 +8,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::consult::{Exchange, Verdict};
 use super::diagnosis::Diagnosis;
 use super::execution::{Approval, ExecutionState, PhaseLine, StepEnd, StepRun, Verification};
 use super::finding::Finding;
@@ -78,6 +79,16 @@ pub enum EventBody {
     Phase {
         execution: ExecutionId,
         line: PhaseLine,
+    },
+    /// One call to a model, the whole of it.
+    ModelAsked {
+        execution: ExecutionId,
+        exchange: Box<Exchange>,
+    },
+    /// What became of a model's answer.
+    ModelJudged {
+        execution: ExecutionId,
+        verdict: Verdict,
     },
     Diagnosed {
         execution: ExecutionId,
@@ -165,6 +176,8 @@ impl EventBody {
             Self::IncidentFailed { .. } => "incident_failed",
             Self::InvestigationStarted { .. } => "investigation_started",
             Self::Phase { .. } => "phase",
+            Self::ModelAsked { .. } => "model_asked",
+            Self::ModelJudged { .. } => "model_judged",
             Self::Diagnosed { .. } => "diagnosed",
             Self::Proposed { .. } => "proposed",
             Self::Decided { .. } => "decided",

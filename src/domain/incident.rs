@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::consult::Spend;
 use super::diagnosis::Diagnosis;
 use super::execution::Execution;
 use super::finding::{FindingKind, Severity};
@@ -157,6 +158,9 @@ pub struct Incident {
     /// Executions before this index do not count against the budget: a person asked to start over.
     #[serde(default)]
     pub attempts_from: usize,
+    /// What asking models about it has cost.
+    #[serde(default)]
+    pub model_spend: Spend,
 }
 
 impl Incident {

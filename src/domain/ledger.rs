@@ -9,6 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::consult::Standing;
 use super::event::{Event, EventBody};
 use super::execution::{Decision, Execution, ExecutionState, Order, StopOrder};
 use super::finding::FindingKind;
@@ -18,6 +19,9 @@ use super::injection::Injection;
 
 /// How many ended incidents and injections stay in memory.
 pub const KEPT_ENDED: usize = 100;
+
+/// Under which the store keeps [`Ledger::model`].
+pub const MODEL_KEY: &str = "model";
 
 /// A (target, action) pair's recent past: cool-down and breaker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,6 +40,9 @@ pub struct Ledger {
     pub injections: BTreeMap<InjectionId, Injection>,
     pub baselines: BTreeMap<TargetId, BTreeMap<String, String>>,
     pub breakers: Vec<Breaker>,
+    /// What asking models costs, and how it goes.
+    #[serde(default)]
+    pub model: Standing,
     pub last_incident: u64,
     pub last_injection: u64,
     /// The sequence number of the newest event in here.
@@ -58,6 +65,8 @@ impl Ledger {
                 ledger.baselines.insert(TargetId::from(target), settings);
             } else if key.starts_with("breaker:") {
                 ledger.breakers.push(serde_json::from_value(value.clone())?);
+            } else if key == MODEL_KEY {
+                ledger.model = serde_json::from_value(value.clone())?;
             }
         }
         ledger.incidents = incidents.into_iter().map(|incident| (incident.id, incident)).collect();
@@ -96,6 +105,13 @@ impl Ledger {
                     known.state = state.clone();
                 }
             }
+            EventBody::ModelAsked { exchange, .. } => {
+                self.model.pay(event.at, exchange.spend);
+                if let Some(incident) = event.incident.and_then(|id| self.incidents.get_mut(&id)) {
+                    incident.model_spend += exchange.spend;
+                }
+            }
+            EventBody::ModelJudged { verdict, .. } => self.model.judge(event.at, verdict.accepted),
             body @ (EventBody::IncidentEscalated { .. }
             | EventBody::IncidentRecurred { .. }
             | EventBody::StatusChanged { .. }

@@ -12,6 +12,7 @@ use chrono::{DateTime, Utc};
 use tokio::time::{Instant, sleep};
 
 use super::handle::{Handle, Snapshot, TargetView};
+use crate::agent::model::Advisor;
 use crate::api::client::Client;
 use crate::config::Config;
 use crate::domain::effect::{Accepted, Command, Ordered};
@@ -108,7 +109,8 @@ async fn open(
             .await?;
     let own = config.targets.iter().map(|target| own::server(target, Some(&lab.runtime)));
     let servers = lab.servers.iter().cloned().chain(own).collect();
-    let engine = super::start(config, servers, store).await?;
+    let advisor = Advisor::of(config)?.map(Arc::new);
+    let engine = super::start(config, servers, store, advisor).await?;
     Ok((Console::Own(engine.handle.clone()), Some(engine)))
 }
 

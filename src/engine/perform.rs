@@ -18,6 +18,7 @@ use super::tasks::Tasks;
 use super::verify;
 use crate::actions::{self, Action, ActionError};
 use crate::agent;
+use crate::agent::model::{Advisor, Record};
 use crate::domain::diagnosis::Diagnosis;
 use crate::domain::effect::{Effect, Goal, Input, Investigation, Known, Prepared, RanStep};
 use crate::domain::execution::{Check, Output, PhaseLine, Verification};
@@ -28,7 +29,7 @@ use crate::domain::injection::{Injection, InjectionState};
 use crate::domain::proposal::{Preview, ProposedStep};
 use crate::domain::sample::Answer;
 use crate::faults::watchdog;
-use crate::ports::store::Store;
+use crate::ports::store::{SimilarIncident, Store};
 use crate::report;
 
 /// Everything that acts on the world for the engine.
@@ -39,6 +40,8 @@ pub(super) struct Performer {
     pub tasks: Tasks,
     pub store: Arc<dyn Store>,
     pub state_dir: PathBuf,
+    /// Is asked before the playbook, where there is one.
+    pub advisor: Option<Arc<Advisor>>,
     running: BTreeMap<ExecutionId, CancellationToken>,
 }
 
@@ -54,6 +57,15 @@ impl Work {
     /// Streams a line of the agent's log.
     fn line(&self, line: PhaseLine) {
         self.done(Input::Phase { incident: self.incident, execution: self.execution, line });
+    }
+
+    /// Keeps what a model was asked and said.
+    fn record(&self, record: Record) {
+        let (incident, execution) = (self.incident, self.execution);
+        self.done(match record {
+            Record::Asked(exchange) => Input::ModelAsked { incident, execution, exchange },
+            Record::Judged(verdict) => Input::ModelJudged { incident, execution, verdict },
+        });
     }
 
     fn done(&self, input: Input) {
@@ -76,6 +88,7 @@ impl Performer {
             tasks: Tasks::default(),
             store,
             state_dir,
+            advisor: None,
             running: BTreeMap::new(),
         }
     }
@@ -189,9 +202,17 @@ impl Performer {
         let (id, revision, target) = (incident.id, incident.revision, incident.target.clone());
         let ended = move |result| Input::Diagnosed { incident: id, execution, revision, result };
         let failed = move |reason| ended(no_diagnosis(reason));
+        let asked = self.advisor.clone().map(|advisor| (advisor, Arc::clone(&self.store)));
         self.start("investigate", (id, execution, &target), failed, async move |one, work| {
             let report = |line| work.line(line);
-            ended(agent::investigate(&one.server, &incident, &known, &report).await)
+            let Some((advisor, store)) = asked else {
+                return ended(agent::investigate(&one.server, &incident, &known, &report).await);
+            };
+            let record = |record| work.record(record);
+            let similar = similar(&*store, &incident).await;
+            let about = (&one.server, &incident, &known);
+            let consult = agent::consult(&advisor, about, &similar, &report, &record);
+            ended(Box::pin(consult).await)
         });
     }
 
@@ -291,6 +312,14 @@ impl Performer {
             },
         );
     }
+}
+
+/// What was done about incidents like it; a store that is slow or away remembers nothing.
+async fn similar(store: &dyn Store, incident: &Incident) -> Vec<SimilarIncident> {
+    const MOST: u32 = 5;
+    const PATIENCE: Duration = Duration::from_secs(1);
+    let found = tokio::time::timeout(PATIENCE, store.similar(incident, MOST)).await;
+    found.ok().and_then(Result::ok).unwrap_or_default()
 }
 
 async fn take_back(one: &Watched, steps: &[RanStep]) -> (bool, String) {

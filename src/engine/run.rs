@@ -21,6 +21,7 @@ use super::perform::Performer;
 use super::pollers::{self, Nudges, Watched};
 use super::snapshot::{Pace, Views};
 use crate::actions;
+use crate::agent::model::Advisor;
 use crate::config::Config;
 use crate::domain::effect::{Accepted, Effect, Input, Refused};
 use crate::domain::event::Event;
@@ -52,6 +53,8 @@ pub struct Parts {
     pub remediation: RemediationMode,
     pub state_dir: PathBuf,
     pub inject_ttl: Duration,
+    /// Is asked before the playbook, where there is one.
+    pub advisor: Option<Arc<Advisor>>,
     /// Names this engine to others that want the lease.
     pub holder: String,
     pub seed: u64,
@@ -88,6 +91,7 @@ pub async fn start(
     config: &Config,
     servers: Vec<Server>,
     store: Arc<dyn Store>,
+    advisor: Option<Arc<Advisor>>,
 ) -> Result<Running, StoreError> {
     let seed = now().timestamp_micros().unsigned_abs() ^ u64::from(std::process::id());
     start_with(Parts {
@@ -98,6 +102,7 @@ pub async fn start(
         remediation: config.remediation,
         state_dir: config.state_dir.clone(),
         inject_ttl: config.inject_ttl,
+        advisor,
         holder: format!("{} (pid {}, {:04x})", config.operator, std::process::id(), seed & 0xffff),
         seed,
     })
@@ -128,6 +133,7 @@ pub async fn start_with(parts: Parts) -> Result<Running, StoreError> {
     let (requests_in, requests) = mpsc::channel(64);
     let mut performer =
         Performer::new(watched.clone(), results_in, Arc::clone(&parts.store), parts.state_dir);
+    performer.advisor = parts.advisor;
     pollers::start(&mut performer.tasks, &watched, &inbox);
     let state_dir = performer.state_dir.clone();
     let live = world.ledger.injections.values().filter(|injection| injection.state.is_live());

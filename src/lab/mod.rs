@@ -21,7 +21,7 @@ mod servers;
 pub mod spec;
 
 pub use doctor::{DoctorLine, doctor};
-pub use spec::{baseline, unit_baseline};
+pub use spec::{baseline, passwords, unit_baseline};
 
 /// Where each step of something that takes a while is told.
 pub type Progress<'a> = &'a (dyn Fn(String) + Send + Sync);

@@ -221,6 +221,11 @@ pub fn unit_baseline() -> [(String, String); 2] {
     UnitLimits { cpu, pids: u32::try_from(SERVER_PIDS).ok() }.settings()
 }
 
+/// Every password of the lab: no secrets, and masked like ones all the same.
+pub fn passwords() -> [&'static str; 5] {
+    [SUPERUSER_PASSWORD, APP_PASSWORD, MONITOR_PASSWORD, REPL_PASSWORD, STORE_PASSWORD]
+}
+
 /// The passwords that the start script of PostgreSQL reads.
 pub fn postgres_env(part: Part) -> Vec<(&'static str, &'static str)> {
     let mut env = vec![("SIMCTL_SUPERUSER_PASSWORD", SUPERUSER_PASSWORD)];

@@ -8,7 +8,7 @@ use crate::domain::execution::Execution;
 use crate::domain::finding::{Finding, Severity};
 use crate::domain::ids::ExecutionId;
 use crate::domain::incident::{Incident, Status};
-use crate::domain::ledger::Ledger;
+use crate::domain::ledger::{Ledger, MODEL_KEY};
 use crate::domain::sample::{RuntimeEvent, RuntimeEventKind};
 use crate::ports::store::Row;
 
@@ -22,6 +22,11 @@ pub fn rows_of(event: &Event, before: Option<Status>, after: &Ledger) -> Vec<Row
         | EventBody::StoreReturned { .. }
         | EventBody::DecisionRefused { .. }
         | EventBody::Phase { .. } => Vec::new(),
+        EventBody::ModelAsked { .. } | EventBody::ModelJudged { .. } => {
+            let row = incident.map(|one| Row::Incident { incident: Box::new(one.clone()) });
+            let standing = Row::State { key: MODEL_KEY.into(), value: json!(after.model) };
+            row.into_iter().chain([standing]).collect()
+        }
         EventBody::BaselineRecorded { settings } => baseline(event, &json!(settings)),
         EventBody::RuntimeObserved { event: observed } => vec![runtime_fault(event, observed)],
         EventBody::InjectionStarted { injection } => injection_row(after, injection.id),

@@ -175,6 +175,7 @@ impl Desk {
             sealed.event.body,
             EventBody::Phase { .. }
                 | EventBody::BaselineRecorded { .. }
+                | EventBody::ModelAsked { .. }
                 | EventBody::ExecutionMoved { .. }
                 | EventBody::StatusChanged { .. }
                 | EventBody::RuntimeObserved { .. }

@@ -10,6 +10,8 @@ use ratatui::buffer::CellWidth;
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthChar;
 
+use crate::narrate::is_invisible;
+
 /// More marks than these on one letter are written out, so that one cell cannot hold a whole page.
 const MARKS_ON_A_LETTER: usize = 8;
 
@@ -65,29 +67,6 @@ pub fn clean_bytes(bytes: &[u8]) -> String {
         }
     }
     cleaned
-}
-
-/// Characters that show nothing, turn the direction of others, or have a width on which terminals disagree.
-fn is_invisible(c: char) -> bool {
-    matches!(
-        c,
-        '\u{ad}'
-            | '\u{34f}'
-            | '\u{61c}'
-            | '\u{115f}'..='\u{1160}'
-            | '\u{17b4}'..='\u{17b5}'
-            | '\u{180b}'..='\u{180f}'
-            | '\u{200b}'..='\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}'
-            | '\u{3164}'
-            | '\u{feff}'
-            | '\u{ffa0}'
-            | '\u{fff9}'..='\u{fffb}'
-            | '\u{1bca0}'..='\u{1bca3}'
-            | '\u{1d173}'..='\u{1d17a}'
-            | '\u{e0000}'..='\u{e0fff}'
-    )
 }
 
 /// What a terminal draws as one: a grapheme with its columns, or its single characters where a grapheme is

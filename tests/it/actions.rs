@@ -16,6 +16,7 @@ mod clients;
 mod harness;
 mod kept;
 mod keys;
+mod model;
 mod orders;
 mod pg_settings;
 mod places;
@@ -23,6 +24,7 @@ mod refusals;
 mod sessions;
 mod settings;
 mod upkeep;
+mod watched;
 
 /// Both ways to a server: directly, and by running its client.
 const WAYS: [harness::Way; 2] = [harness::Way::Direct, harness::Way::Inside];

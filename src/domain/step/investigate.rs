@@ -91,6 +91,7 @@ impl Turn<'_> {
         let mut known = Known {
             baseline: healthy_settings(ledger.baselines.get(target)),
             barred: barred.collect(),
+            model: ledger.model.at(self.now),
             ..Known::default()
         };
         if let Some(watch) = self.world.watches.get(target) {

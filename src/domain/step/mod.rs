@@ -100,6 +100,12 @@ impl Turn<'_> {
                     self.emit_on(incident, actor::AGENT, EventBody::Phase { execution, line });
                 }
             }
+            Input::ModelAsked { incident, execution, exchange } => {
+                self.emit_on(incident, actor::AGENT, EventBody::ModelAsked { execution, exchange });
+            }
+            Input::ModelJudged { incident, execution, verdict } => {
+                self.emit_on(incident, actor::AGENT, EventBody::ModelJudged { execution, verdict });
+            }
             Input::Diagnosed { incident, execution, revision, result } => {
                 self.diagnosed(incident, execution, revision, result);
             }

@@ -175,6 +175,7 @@ impl Turn<'_> {
             diagnosis: None,
             executions: Vec::new(),
             tried: Vec::new(),
+            model_spend: Default::default(),
             attempts_from: 0,
         };
         let id = incident.id;

@@ -189,6 +189,8 @@ fn phase(body: &EventBody) -> Option<Phase> {
         | EventBody::EngineStarted { .. }
         | EventBody::EngineStopped { .. } => Phase::Result,
         EventBody::BaselineRecorded { .. }
+        | EventBody::ModelAsked { .. }
+        | EventBody::ModelJudged { .. }
         | EventBody::Diagnosed { .. }
         | EventBody::Proposed { .. }
         | EventBody::ExecutionMoved { .. }

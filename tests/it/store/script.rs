@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
+use simctl::domain::consult::{Exchange, Purpose, Spend, Verdict};
 use simctl::domain::diagnosis::{Diagnosis, Evidence, Grade, JudgedCause};
 use simctl::domain::event::{Event, EventBody, Head};
 use simctl::domain::execution::{
@@ -116,6 +117,7 @@ impl Script {
             executions: Vec::new(),
             tried: Vec::new(),
             attempts_from: 0,
+            model_spend: Default::default(),
         };
         let body = EventBody::IncidentOpened { incident: Box::new(incident), finding };
         self.tell_on(Some(id), Some(target), "detector", body);
@@ -228,6 +230,7 @@ impl Script {
             }],
             summary: "a client leaks keys".into(),
         };
+        self.consult(id, execution);
         let agent = "playbook".into();
         self.tell(Some(id), "agent", EventBody::Diagnosed { execution, agent, diagnosis });
         self.tell(
@@ -235,6 +238,29 @@ impl Script {
             "agent",
             moved(Status::Investigating, Status::Fixing, "a fix is known"),
         );
+    }
+
+    fn consult(&mut self, id: IncidentId, execution: ExecutionId) {
+        let exchange = Box::new(Exchange {
+            purpose: Purpose::Decide,
+            provider: "openai".into(),
+            model: "gpt".into(),
+            sent: vec![json!({"role": "user", "content": "odd \0 text"})],
+            tools: vec!["settings".into()],
+            said: "{}".into(),
+            calls: vec![],
+            error: None,
+            spend: Spend { tokens_in: 1_200, tokens_out: 80, micro_usd: 900 },
+            latency_ms: 850,
+        });
+        self.tell(Some(id), "agent", EventBody::ModelAsked { execution, exchange });
+        let verdict = Verdict {
+            agent: "openai/gpt".into(),
+            accepted: false,
+            reason: "the answer is empty".into(),
+            answers: vec![],
+        };
+        self.tell(Some(id), "agent", EventBody::ModelJudged { execution, verdict });
     }
 
     fn propose(&mut self, id: IncidentId, execution: ExecutionId) -> Proposal {

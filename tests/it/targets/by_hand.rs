@@ -151,6 +151,7 @@ fn incident(finding: FindingKind, server: &Server, message: &str) -> Incident {
         executions: Vec::new(),
         tried: Vec::new(),
         attempts_from: 0,
+        model_spend: Default::default(),
     }
 }
 

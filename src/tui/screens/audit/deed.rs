@@ -226,6 +226,8 @@ fn other(event: &Event) -> Told {
         "status_changed" => chatter("status", said),
         "investigation_started" => chatter("think", said),
         "phase" => chatter("phase", said),
+        "model_asked" => chatter("model", said),
+        "model_judged" => deed("model", said),
         "diagnosed" => chatter("diagnose", said),
         "execution_moved" => chatter("state", moved_to(&event.body)),
         "execution_ended" => chatter("end", said),
@@ -248,6 +250,8 @@ fn execution(body: &EventBody) -> Option<ExecutionId> {
     match body {
         EventBody::InvestigationStarted { execution, .. }
         | EventBody::Phase { execution, .. }
+        | EventBody::ModelAsked { execution, .. }
+        | EventBody::ModelJudged { execution, .. }
         | EventBody::Diagnosed { execution, .. }
         | EventBody::Proposed { execution, .. }
         | EventBody::Decided { execution, .. }

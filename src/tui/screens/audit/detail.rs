@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::book::{Book, Entry};
 use super::deed::Deed;
+use crate::domain::consult::Exchange;
 use crate::domain::event::{Event, EventBody};
 use crate::domain::execution::{Decision, Execution, Output, Verification};
 use crate::domain::ids::incident_name;
@@ -162,9 +163,28 @@ fn about(out: &mut Lines, event: &Event, entry: &Entry, book: &Book) {
                 out.body(Role::Text, &format!("{}: {}", cause.cause, cause.because));
             }
         }
+        EventBody::ModelAsked { exchange, .. } => asked(out, exchange),
+        EventBody::ModelJudged { verdict, .. } => {
+            let answers =
+                verdict.answers.iter().filter_map(|one| serde_json::to_string_pretty(one).ok());
+            answers.for_each(|answer| out.body(Role::Text, &answer));
+        }
         EventBody::InjectionStarted { injection } => injected(out, injection),
         EventBody::ReportWritten { markdown, .. } => out.body(Role::Text, markdown),
         _ => {}
+    }
+}
+
+fn asked(out: &mut Lines, exchange: &Exchange) {
+    out.head("sent");
+    for message in &exchange.sent {
+        let text = message["content"].as_str().unwrap_or_default();
+        out.body(Role::Muted, &format!("{}: {text}", message["role"].as_str().unwrap_or("?")));
+    }
+    out.head("said");
+    out.body(Role::Text, &exchange.said);
+    for call in &exchange.calls {
+        out.body(Role::Command, &format!("{} {}", call.name, call.arguments));
     }
 }
 
