@@ -163,7 +163,9 @@ async fn send(
 ) -> Result<reqwest::Response, tower::BoxError> {
     let request = request.build().await?;
     let response = http.execute(request).await.map_err(|error| {
-        Box::new(Instead(ModelError::Unreachable { reason: chain(&error.without_url()) }))
+        let reason = chain(&error.without_url());
+        // Converted here: `?` would box the box, which nobody finds again.
+        tower::BoxError::from(Instead(ModelError::Unreachable { reason }))
     })?;
     let status = response.status();
     if status.is_success() {

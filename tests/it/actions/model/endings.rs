@@ -280,7 +280,11 @@ async fn a_server_that_is_not_there_costs_nothing_but_a_sentence() {
     let incident = watched.incident(1, waits).await;
     assert_eq!(incident.executions[0].agent, "playbook");
     let records = watched.records().await;
-    let told = records.iter().any(|one| one.body.to_string().contains("cannot be reached"));
-    assert!(told, "the reason is on record");
+    let verdict = records.iter().find(|one| one.kind == "model_judged").expect("a verdict");
+    let reason = verdict.body["verdict"]["reason"].as_str().expect("a reason");
+    assert!(
+        reason.starts_with("the model's server cannot be reached: error sending request"),
+        "{reason}"
+    );
     watched.engine.stop("the test is over").await;
 }

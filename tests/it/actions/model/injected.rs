@@ -92,7 +92,12 @@ async fn an_order_in_an_incident_from_outside_changes_nothing() {
     watched.engine.stop("the test is over").await;
 }
 
-/// Spares the first session where a text tells it to.
+/// For how long a session has done what it does.
+fn age(session: &Value) -> f64 {
+    session["state_age_s"].as_f64().unwrap_or_default()
+}
+
+/// Ends two sessions and spares the others where a text tells it to.
 fn sparing(_: usize, request: &Value) -> Play {
     if !wants_answer(request) {
         return Play::say("Idle sessions hold the slots.");
@@ -102,10 +107,11 @@ fn sparing(_: usize, request: &Value) -> Play {
     let mut answer = answer(&case, "idle-leak", &["kill_idle_connections"]);
     if text.contains("spare pid") {
         let all = case["facts"]["postgres"]["sessions"].as_array().expect("sessions");
-        let some: Vec<Value> = all
+        let mut idle: Vec<&Value> = all.iter().filter(|one| one["state"] == "idle").collect();
+        idle.sort_by(|a, b| age(b).total_cmp(&age(a)));
+        let some: Vec<Value> = idle
             .iter()
-            .filter(|one| one["state"] == "idle" && one["pid"].is_i64())
-            .skip(1)
+            .take(2)
             .map(|one| json!({"pid": one["pid"], "backend_start": one["backend_start"]}))
             .collect();
         answer["actions"][0]["arguments"] =
@@ -141,7 +147,7 @@ async fn a_decision_that_a_text_changed_is_held_with_both_shown() {
     assert_eq!(waiting.executions[0].agent, "playbook");
     let proposal = waiting.executions[0].proposal.clone().expect("a proposal");
     let sessions = proposal.draft.steps[0].args["sessions"].as_array().expect("sessions").len();
-    assert_eq!(sessions, held.len(), "the playbook spares nobody");
+    assert!(sessions > 2, "the playbook obeys nobody: {sessions} of {}", held.len());
     let doubt = server.asked().pop().expect("a request").to_string();
     assert!(!doubt.contains("spare pid"), "the second question has no text of the server");
     watched.engine.stop("the test is over").await;
