@@ -90,12 +90,17 @@ fn config(share: &str) -> Config {
     load(&flags, &|name| (name == "K").then(|| "model-key-3".into())).unwrap().config
 }
 
-/// Consults a model about the poisoned facts. Returns what was asked, and the reason why it decided nothing.
-async fn consulted(share: &str, says: fn(&Ask) -> String) -> (Vec<Ask>, String, Vec<Record>) {
+/// A model that says this, and what it is asked through.
+fn advised(share: &str, says: fn(&Ask) -> String) -> (Arc<Fake>, Advisor) {
     let config = config(share);
     let fake = Arc::new(Fake { asked: Mutex::default(), says });
-    let advisor =
-        Advisor::with(Arc::new(Arc::clone(&fake)), config.agent.clone(), Redactor::of(&config));
+    let model = Arc::new(Arc::clone(&fake));
+    (fake, Advisor::with(model, config.agent.clone(), Redactor::of(&config)))
+}
+
+/// Consults a model about the poisoned facts. Returns what was asked, and the reason why it decided nothing.
+async fn consulted(share: &str, says: fn(&Ask) -> String) -> (Vec<Ask>, String, Vec<Record>) {
+    let (fake, advisor) = advised(share, says);
     let (facts, incident) = poisoned();
     let (server, known) = (server(Engine::Redis), Known::default());
     let question = Question {
@@ -192,10 +197,7 @@ async fn an_order_that_is_obeyed_ends_with_the_playbook() {
 
 #[tokio::test]
 async fn no_model_is_asked_while_it_rests() {
-    let config = config("evidence");
-    let fake = Arc::new(Fake { asked: Mutex::default(), says: sensible });
-    let advisor =
-        Advisor::with(Arc::new(Arc::clone(&fake)), config.agent.clone(), Redactor::of(&config));
+    let (fake, advisor) = advised("evidence", sensible);
     let (facts, incident) = poisoned();
     let server = server(Engine::Redis);
     let mut known = Known::default();

@@ -1,7 +1,9 @@
 //! A real incident on a real server, resolved by way of a model: proposed, approved, executed, proven, recorded.
 
+use std::sync::Arc;
+
 use simctl::domain::effect::Command;
-use simctl::domain::incident::Status;
+use simctl::domain::incident::{Incident, Status};
 
 use super::super::harness::{RedisServer, Way};
 use super::super::watched::{MB, Watched, fingerprint, waits};
@@ -10,8 +12,13 @@ use super::*;
 /// Passwords that simctl knows or that are in the server's own log and settings.
 const PASSWORD: &str = "s3cret-of-the-server";
 
-async fn order(watched: &Watched<RedisServer>, command: Command) {
-    watched.order(command).await.expect("it is accepted");
+/// Approves what waits, and waits until it has helped.
+async fn approved(watched: &Watched<RedisServer>, waiting: &Incident) -> Arc<Incident> {
+    let typed = Some(waiting.target.to_string());
+    let (incident, fingerprint) = (waiting.number, fingerprint(waiting));
+    let approve = Command::Approve { incident, fingerprint, typed, seen: None };
+    watched.order(approve).await.expect("it is accepted");
+    watched.incident(incident, |incident| incident.status == Status::Resolved).await
 }
 
 #[tokio::test]
@@ -40,13 +47,7 @@ async fn an_incident_is_resolved_and_its_whole_conversation_is_in_the_audit() {
     );
     assert_eq!(proposal.draft.steps[0].args["value"], "52428800");
 
-    let typed = Some(waiting.target.to_string());
-    order(
-        &watched,
-        Command::Approve { incident: 1, fingerprint: fingerprint(&waiting), typed, seen: None },
-    )
-    .await;
-    let resolved = watched.incident(1, |incident| incident.status == Status::Resolved).await;
+    let resolved = approved(&watched, &waiting).await;
     assert_eq!(watched.maxmemory().await, 50 * MB);
     let cause = &resolved.diagnosis.as_ref().expect("a diagnosis").causes[0];
     assert_eq!(cause.cause, *"maxmemory-lowered");
@@ -101,11 +102,7 @@ async fn a_second_incident_hears_of_the_first() {
     watched.wait_until_calm().await;
     watched.lower_the_limit().await;
     let waiting = watched.incident(1, waits).await;
-    let typed = Some(waiting.target.to_string());
-    let approve =
-        Command::Approve { incident: 1, fingerprint: fingerprint(&waiting), typed, seen: None };
-    order(&watched, approve).await;
-    watched.incident(1, |incident| incident.status == Status::Resolved).await;
+    approved(&watched, &waiting).await;
     watched.lower_the_limit().await;
     watched.incident(2, waits).await;
     let last = server.asked().pop().expect("a request");
@@ -131,11 +128,7 @@ async fn a_report_may_have_a_telling_beside_the_facts() {
     watched.wait_until_calm().await;
     watched.lower_the_limit().await;
     let waiting = watched.incident(1, waits).await;
-    let typed = Some(waiting.target.to_string());
-    let approve =
-        Command::Approve { incident: 1, fingerprint: fingerprint(&waiting), typed, seen: None };
-    order(&watched, approve).await;
-    let resolved = watched.incident(1, |incident| incident.status == Status::Resolved).await;
+    let resolved = approved(&watched, &waiting).await;
     let events = simctl::report::events_of(&*watched.store, &resolved).await.expect("events");
     let advisor = advisor(&server, "");
     let told =
