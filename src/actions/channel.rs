@@ -10,7 +10,7 @@ use anyhow::anyhow;
 use super::checks::announced;
 use super::{ActionError, Report};
 use crate::domain::execution::Output;
-use crate::ports::runtime::{Change, CpuLimit, ExecLimits, Operation, RuntimeError};
+use crate::ports::runtime::{Change, CpuLimit, ExecLimits, Operation, RuntimeError, Signal};
 use crate::targets::{Link, Place, Server};
 
 pub(super) mod redis;
@@ -51,6 +51,9 @@ pub(super) enum Op {
     Disconnect(String),
     Cpu(CpuLimit),
     Pids(Option<u32>),
+    Memory(u64),
+    Files(u64),
+    Signal(Signal),
 }
 
 /// The way of one action to one server.
@@ -179,6 +182,9 @@ impl Op {
             Self::Disconnect(network) => Operation::Adjust(Change::Disconnect { network }),
             Self::Cpu(limit) => Operation::Adjust(Change::Cpu(*limit)),
             Self::Pids(limit) => Operation::Adjust(Change::Pids(*limit)),
+            Self::Memory(bytes) => Operation::Adjust(Change::Memory(*bytes)),
+            Self::Files(most) => Operation::Adjust(Change::Files(*most)),
+            Self::Signal(signal) => Operation::Signal(*signal),
         }
     }
 
@@ -191,6 +197,9 @@ impl Op {
             Self::Disconnect(_) => "disconnect the network of",
             Self::Cpu(_) => "change the CPU limit of",
             Self::Pids(_) => "change the process limit of",
+            Self::Memory(_) => "change the memory limit of",
+            Self::Files(_) => "change the limit of open files of",
+            Self::Signal(_) => "signal the first process of",
         }
     }
 }
@@ -242,6 +251,7 @@ async fn operate(place: &Place, op: &Op, deadline: Duration) -> Result<Output, A
             Operation::Unpause => runtime.unpause(unit).await,
             Operation::Restart(grace) => runtime.restart(unit, grace).await,
             Operation::Adjust(change) => runtime.adjust(unit, change).await,
+            Operation::Signal(signal) => runtime.signal(unit, signal).await,
             Operation::Exec(_) | Operation::Pause | Operation::Kill => Ok(()),
         };
         done.map_err(|source| ActionError::Failed { doing: doing.clone(), source: source.into() })

@@ -7,12 +7,12 @@ use serde_json::json;
 
 use super::args::{Given, wrong};
 use super::channel::{Call, Channel, Op, succeeded};
-use super::checks::{announced, kept, measured, unmeasured};
+use super::checks::{announced, bytes, kept, measured, unmeasured};
 use super::unit::inspect;
 use super::{Action, ActionError, Descriptor, Report, Saved};
 use crate::domain::execution::{Check, Output};
 use crate::domain::proposal::{Args, Preview, Undo};
-use crate::domain::unit::{CpuLimit, UnitState, pids_of, pids_text};
+use crate::domain::unit::{CpuLimit, UnitState, UnitStatus, pids_of, pids_text};
 use crate::targets::Server;
 
 const CALL_DEADLINE: Duration = Duration::from_secs(20);
@@ -22,6 +22,9 @@ const CALL_DEADLINE: Duration = Duration::from_secs(20);
 pub(super) enum Limit {
     Cpu(CpuLimit),
     Pids(Option<u32>),
+    /// In bytes.
+    Memory(u64),
+    Files(u64),
 }
 
 /// An action about one kind of limit.
@@ -41,10 +44,19 @@ impl Limit {
         pids_of(text).map(Self::Pids)
     }
 
+    pub(super) fn memory(text: &str) -> Option<Self> {
+        text.parse().ok().filter(|bytes| *bytes > 0).map(Self::Memory)
+    }
+
+    pub(super) fn files(text: &str) -> Option<Self> {
+        text.parse().ok().filter(|most| *most > 0).map(Self::Files)
+    }
+
     fn text(self) -> String {
         match self {
             Self::Cpu(limit) => limit.to_string(),
             Self::Pids(limit) => pids_text(limit),
+            Self::Memory(limit) | Self::Files(limit) => limit.to_string(),
         }
     }
 
@@ -53,6 +65,8 @@ impl Limit {
             Self::Cpu(limit) => limit.words(),
             Self::Pids(None) => "any number of processes".into(),
             Self::Pids(Some(limit)) => format!("{limit} processes"),
+            Self::Memory(most) => format!("{} of memory", bytes(most)),
+            Self::Files(most) => format!("{most} open files"),
         }
     }
 
@@ -60,6 +74,8 @@ impl Limit {
         match self {
             Self::Cpu(limit) => Op::Cpu(limit),
             Self::Pids(limit) => Op::Pids(limit),
+            Self::Memory(bytes) => Op::Memory(bytes),
+            Self::Files(most) => Op::Files(most),
         }
     }
 
@@ -68,16 +84,20 @@ impl Limit {
         match (self, other) {
             (Self::Cpu(now), Self::Cpu(wanted)) => now.is_below(wanted),
             (Self::Pids(Some(now)), Self::Pids(wanted)) => wanted.is_none_or(|wanted| now < wanted),
-            (Self::Pids(None), _) | (Self::Cpu(_), Self::Pids(_)) | (_, Self::Cpu(_)) => false,
+            (Self::Memory(now), Self::Memory(wanted)) | (Self::Files(now), Self::Files(wanted)) => {
+                now < wanted
+            }
+            (Self::Cpu(_) | Self::Pids(_) | Self::Memory(_) | Self::Files(_), _) => false,
         }
     }
 
     /// What the unit has of this kind.
     fn of(self, state: &UnitState) -> Option<Self> {
-        let limits = state.limits?;
         Some(match self {
-            Self::Cpu(_) => Self::Cpu(limits.cpu),
-            Self::Pids(_) => Self::Pids(limits.pids),
+            Self::Cpu(_) => Self::Cpu(state.limits?.cpu),
+            Self::Pids(_) => Self::Pids(state.limits?.pids),
+            Self::Memory(_) => Self::Memory(state.memory_limit?),
+            Self::Files(_) => Self::Files(state.files?.soft),
         })
     }
 }
@@ -114,10 +134,7 @@ impl Action for Resetting {
 
     async fn save(&self, server: &Server, args: &Args) -> Result<Saved, ActionError> {
         let (state, now) = self.lowered(server, self.wanted(args)?).await?;
-        Ok(Saved::from([
-            ("unit".into(), json!(state.identity())),
-            ("limit".into(), json!(now.text())),
-        ]))
+        Ok(Saved::from([("unit".into(), json!(life(&state))), ("limit".into(), json!(now.text()))]))
     }
 
     async fn run(
@@ -207,7 +224,8 @@ impl Resetting {
         let state = inspect(server).await?;
         let now = wanted.of(&state);
         let reads = now.map_or_else(|| "not known".into(), Limit::words);
-        let same = state.identity() == before;
+        // One that was not running may have been started since, which is another step's business.
+        let same = state.identity() == before || state.id == before;
         let life = if same { "the same as before" } else { "another one" };
         Ok(vec![
             measured("the limit reads back", now == Some(wanted), reads),
@@ -227,6 +245,14 @@ impl Resetting {
     }
 }
 
+/// What must be the same afterwards: this life of the unit, or the unit where none was on.
+fn life(state: &UnitState) -> String {
+    match state.status {
+        UnitStatus::Running | UnitStatus::Paused => state.identity(),
+        UnitStatus::Restarting | UnitStatus::Exited | UnitStatus::Absent => state.id.clone(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -240,6 +266,10 @@ mod tests {
         assert!(pids("6").is_below(pids("128")) && pids("6").is_below(pids("none")));
         assert!(!pids("none").is_below(pids("128")) && !pids("128").is_below(pids("128")));
         assert!(!pids("6").is_below(cpu("none")), "another kind");
+        let memory = |text| Limit::memory(text).unwrap();
+        assert!(memory("1000").is_below(memory("2000")) && !memory("2").is_below(memory("2")));
+        assert!(!memory("1000").is_below(pids("2000")), "another kind");
+        assert_eq!(Limit::memory("0"), None);
         assert_eq!(Limit::cpu("128"), None);
     }
 }

@@ -26,6 +26,7 @@ mod unit;
 mod cancel_query;
 mod clear_redis_cache;
 mod connect_network;
+mod continue_process;
 mod detach_replica;
 mod drop_invalid_index;
 mod drop_replication_slot;
@@ -38,9 +39,11 @@ mod kill_redis_clients;
 mod kill_redis_script;
 mod move_table;
 mod open_database;
+mod raise_fd_limit;
 mod remove_hba_line;
 mod reset_connection_limit;
 mod reset_cpu_quota;
+mod reset_memory_limit;
 mod reset_pg_setting;
 mod reset_pids_limit;
 mod reset_redis_acl;
@@ -54,6 +57,7 @@ mod stop_redis_nosave;
 mod unlink_big_key;
 mod unlink_keys;
 mod unpause_container;
+mod unpause_redis_clients;
 mod vacuum_table;
 
 pub use needs::{Need, Rights, WATCHING, rights};
@@ -64,6 +68,7 @@ pub const ALL: &[&dyn Action] = &[
     &cancel_query::CancelQuery,
     &clear_redis_cache::ClearRedisCache,
     &connect_network::ConnectNetwork,
+    &continue_process::ContinueProcess,
     &detach_replica::DetachReplica,
     &drop_invalid_index::DropInvalidIndex,
     &drop_replication_slot::DropReplicationSlot,
@@ -76,9 +81,11 @@ pub const ALL: &[&dyn Action] = &[
     &kill_redis_script::KillRedisScript,
     &move_table::MoveTable,
     &open_database::OpenDatabase,
+    &raise_fd_limit::ACTION,
     &remove_hba_line::RemoveHbaLine,
     &reset_connection_limit::ResetConnectionLimit,
     &reset_cpu_quota::ACTION,
+    &reset_memory_limit::ACTION,
     &reset_pg_setting::ResetPgSetting,
     &reset_pids_limit::ACTION,
     &reset_redis_acl::ResetRedisAcl,
@@ -92,6 +99,7 @@ pub const ALL: &[&dyn Action] = &[
     &stop_redis_nosave::StopRedisNosave,
     &unlink_keys::UnlinkKeys,
     &unpause_container::UnpauseContainer,
+    &unpause_redis_clients::UnpauseRedisClients,
     &vacuum_table::VacuumTable,
 ];
 

@@ -121,8 +121,7 @@ impl Action for SaveRedis {
     }
 
     async fn save(&self, server: &Server, _args: &Args) -> Result<Saved, ActionError> {
-        let info = look(&mut Redis::open(server, ID).await?, server).await?;
-        let mark = Mark::of(&info)?;
+        let mark = Mark::of(&settled(&mut Redis::open(server, ID).await?).await?)?;
         Ok(Saved::from([("at".into(), json!(mark.at)), ("saves".into(), json!(mark.saves))]))
     }
 
@@ -135,7 +134,7 @@ impl Action for SaveRedis {
         Given::to(&DESCRIPTOR, args)?;
         let mut redis = Redis::open(server, ID).await?;
         let looking = async {
-            let info = look(&mut redis, server).await?;
+            let info = settled(&mut redis).await?;
             match room(&mut redis, server).await {
                 Some(free) if free < wanted(&info)? => Err(ActionError::Precondition(format!(
                     "only {} are free on its disk",
@@ -172,6 +171,11 @@ impl Action for SaveRedis {
         });
         measuring.await.unwrap_or_else(|e| vec![unmeasured("last save", &e)])
     }
+}
+
+/// Once nothing is being saved: a server whose trouble just ended may save by itself that very moment.
+async fn settled(redis: &mut Redis) -> Result<Info, ActionError> {
+    within(LOOK_DEADLINE, "wait until another save is over", done(redis)).await
 }
 
 async fn done(redis: &mut Redis) -> Result<Info, ActionError> {

@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use crate::domain::finding::{FindingKind, Verdict};
 use crate::domain::window::Window;
 
+mod cache_misses;
 mod clients_refused;
 mod connection_pressure;
 mod data_vanished;
@@ -52,6 +53,7 @@ pub const ALL: &[Detector] = &[
     Detector { kind: FindingKind::MemoryPressure, judge: memory_pressure::judge },
     Detector { kind: FindingKind::ConnectionPressure, judge: connection_pressure::judge },
     Detector { kind: FindingKind::DataVanished, judge: data_vanished::judge },
+    Detector { kind: FindingKind::CacheMisses, judge: cache_misses::judge },
     Detector { kind: FindingKind::LockQueue, judge: lock_queue::judge },
     Detector { kind: FindingKind::DeadRows, judge: dead_rows::judge },
     Detector { kind: FindingKind::WalRetained, judge: wal_retained::judge },

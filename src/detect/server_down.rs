@@ -1,6 +1,6 @@
 //! Nobody answers: refused, reset, or cut, over every connection there is.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::streak::{self, Question, Streak};
 use super::symptom::{self, Symptom};
@@ -8,6 +8,9 @@ use super::words;
 use crate::domain::finding::{Finding, FindingKind, Severity, Verdict};
 use crate::domain::sample::Origin;
 use crate::domain::window::Window;
+
+/// The kept connection is asked more often than this.
+const SOON: TimeDelta = TimeDelta::milliseconds(600);
 
 pub(super) const QUESTION: Question = Question {
     asks: |_, symptom| symptom != Symptom::Silent,
@@ -25,6 +28,9 @@ pub(super) fn judge(window: &Window, now: DateTime<Utc>) -> Verdict {
     if is_answered_since(window, trouble.since()) {
         return Verdict::Inconclusive("one connection is answered and the other is not");
     }
+    if trouble.event.is_none() && is_about_to_be_asked(window, trouble.since(), now) {
+        return Verdict::Inconclusive("the kept connection was not asked since");
+    }
     let event = trouble.event.map(|event| format!(" ({})", event.detail)).unwrap_or_default();
     Verdict::Present(Finding {
         kind: FindingKind::ServerDown,
@@ -32,6 +38,14 @@ pub(super) fn judge(window: &Window, now: DateTime<Utc>) -> Verdict {
         sentence: format!("the server is down: {}{event}", words::complaint(trouble.newest())),
         error_lines: words::error_lines(&trouble),
         since: trouble.since(),
+    })
+}
+
+/// Whether the kept connection was answered a moment before the trouble began, and is asked again any moment: new
+/// clients that are cut off come back faster than it is asked, and it decides whether anybody is there.
+fn is_about_to_be_asked(window: &Window, since: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    window.last(Origin::Held).is_some_and(|held| {
+        held.at < since && symptom::of(held).is_answer() && now - held.at <= SOON
     })
 }
 

@@ -45,6 +45,9 @@ pub struct Facts {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PlaceFacts {
     pub inside: Option<Inside>,
+    /// The state of a container's first process, in the kernel's letter: `T` is stopped by a signal.
+    #[serde(default)]
+    pub first_process: Option<char>,
     pub throttling: Option<Throttling>,
 }
 
@@ -139,6 +142,12 @@ pub struct RedisFacts {
     pub role: String,
     #[serde(default)]
     pub master_link: Option<String>,
+    /// Clients, ours too, that are kept waiting in a command that never waits by itself.
+    #[serde(default)]
+    pub held_back: u64,
+    /// Whether it hands over to a replica just now.
+    #[serde(default)]
+    pub fails_over: bool,
     /// `ok` or `err`, as INFO says it of the last snapshot and the last write to the append-only file.
     #[serde(default)]
     pub last_save: String,
@@ -187,6 +196,32 @@ pub struct RedisClient {
     pub omem: u64,
     pub qbuf: u64,
     pub total_mem: u64,
+}
+
+/// Commands that wait for something by themselves; those of modules may.
+const WAIT: [&str; 14] = [
+    "blmove",
+    "blmpop",
+    "blpop",
+    "brpop",
+    "brpoplpush",
+    "bzmpop",
+    "bzpopmax",
+    "bzpopmin",
+    "shutdown",
+    "wait",
+    "waitaof",
+    "xread",
+    "xreadgroup",
+    "debug",
+];
+
+impl RedisClient {
+    /// Whether the server keeps it waiting in a command that never waits by itself.
+    pub fn is_held_back(&self) -> bool {
+        let may_wait = WAIT.contains(&self.cmd.as_str()) || self.cmd.contains('.');
+        self.flags.contains('b') && !may_wait
+    }
 }
 
 /// A family of keys: everything before the first separator of the name.

@@ -19,10 +19,13 @@ pub mod postgres_upkeep;
 pub mod postgres_volumes;
 pub mod redis_clients;
 mod redis_data;
+mod redis_eviction;
 pub mod redis_memory;
 pub mod redis_refusals;
 mod slow;
+mod unit_files;
 mod unit_network;
+mod unit_processes;
 mod unit_state;
 mod unknown;
 mod verdict;
@@ -32,6 +35,9 @@ pub(crate) mod words;
 pub(crate) mod testing;
 
 pub(crate) use slow::cpu_to_restore;
+pub(crate) use unit_files::files_to_restore;
+pub(crate) use unit_processes::pids_to_restore;
+pub(crate) use unit_state::memory_to_restore;
 pub use verdict::source;
 
 /// One cause, and how it is recognised.
@@ -50,12 +56,16 @@ pub struct Judge {
 /// run, and a setting is restored before data is touched.
 pub const ALL: &[Judge] = &[
     unit_state::PAUSED,
+    unit_state::STOPPED,
     unit_state::OUT_OF_MEMORY,
     unit_state::KILLED,
     unit_state::EXITED,
     unit_network::DISCONNECTED,
+    unit_processes::PIDS_LIMIT,
+    unit_files::FD_LIMIT,
     slow::CPU_THROTTLED,
     slow::BLOCKING_COMMAND,
+    redis_refusals::CLIENT_PAUSE,
     redis_refusals::BUSY_SCRIPT_WROTE,
     redis_refusals::BUSY_SCRIPT,
     redis_refusals::REQUIREPASS,
@@ -75,6 +85,7 @@ pub const ALL: &[Judge] = &[
     redis_memory::BIG_KEY,
     redis_memory::LIMIT_BELOW_OVERHEAD,
     redis_data::FLUSHED,
+    redis_eviction::EVICTION,
     redis_clients::LIMIT_LOWERED,
     redis_clients::IDLE_CLIENTS,
     postgres_settings::READ_ONLY,

@@ -38,6 +38,7 @@ pub(crate) fn facts(finding: FindingKind) -> Facts {
         source::RUNTIME_EVENTS,
         source::LOG,
         source::INSIDE,
+        source::FIRST_PROCESS,
         source::THROTTLING,
         source::REDIS_SLOWLOG,
         source::DISK,

@@ -74,6 +74,45 @@ fn the_state_of_what_it_runs_in_decides_how_it_ended() {
 }
 
 #[test]
+fn a_first_process_that_stands_still_is_told_from_a_pause_and_from_one_that_waits() {
+    use UnitStatus::{Paused, Running};
+    let seen = |finding, status, state| {
+        let mut facts = in_unit(finding, Some(unit(status, None)), &[]);
+        facts.place.first_process = state;
+        graded(&facts)
+    };
+    const STOPPED: [&str; 1] = ["container-sigstop: confirmed"];
+    assert_eq!(seen(ServerHung, Running, Some('T')), STOPPED);
+    assert_eq!(seen(ProbeFailing, Running, Some('T')), STOPPED, "its children go on");
+    assert_eq!(seen(ServerHung, Paused, Some('T')), ["container-paused: confirmed"]);
+    for (finding, state) in [
+        (ServerHung, Some('S')),
+        (ServerHung, Some('D')),
+        (ServerHung, None),
+        (WritesRefused, Some('T')),
+    ] {
+        assert_eq!(seen(finding, Running, state), [""; 0], "{finding:?} {state:?}");
+    }
+}
+
+#[test]
+fn a_lower_limit_of_memory_than_before_is_named() {
+    let ended = |was: &str| {
+        let mut facts =
+            in_unit(ServerDown, Some(unit(UnitStatus::Exited, Some(137))), &[OutOfMemory, Died]);
+        facts.baseline.insert("unit.memory".into(), was.into());
+        (memory_to_restore(&facts), diagnose(&facts).causes.remove(0).because)
+    };
+    let (restore, because) = ended(&(400 * MB).to_string());
+    assert_eq!(restore, Some(400 * MB));
+    assert!(
+        because.contains("memory limit of 256.0 MB, which was 400.0 MB, was reached"),
+        "{because}"
+    );
+    assert_eq!(ended(&(256 * MB).to_string()).0, None, "as it always was");
+}
+
+#[test]
 fn when_nothing_fits_the_summary_names_the_next_question() {
     let summary = |facts: &Facts| {
         let diagnosis = diagnose(facts);

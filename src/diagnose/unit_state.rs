@@ -3,7 +3,7 @@
 use crate::domain::diagnosis::JudgedCause;
 use crate::domain::finding::FindingKind;
 use crate::domain::sample::RuntimeEventKind;
-use crate::domain::unit::{UnitState, UnitStatus};
+use crate::domain::unit::{UnitState, UnitStatus, setting};
 
 use super::Judge;
 use super::facts::Facts;
@@ -18,6 +18,15 @@ pub(super) const PAUSED: Judge = Judge {
     about: "Somebody froze what the server runs in: connections open, nothing answers, nothing is lost.",
     findings: FindingKind::ALL,
     judge: paused,
+};
+
+pub(super) const STOPPED: Judge = Judge {
+    cause: "container-sigstop",
+    title: "stopped by a signal",
+    about: "Somebody sent SIGSTOP to the container's first process: the container runs, connections open, nothing \
+            answers, nothing is lost.",
+    findings: &[FindingKind::ServerHung, FindingKind::ServerDown, FindingKind::ProbeFailing],
+    judge: stopped,
 };
 
 pub(super) const KILLED: Judge = Judge {
@@ -78,6 +87,15 @@ fn paused(facts: &Facts) -> Option<JudgedCause> {
     }
 }
 
+fn stopped(facts: &Facts) -> Option<JudgedCause> {
+    facts.unit.as_ref().filter(|unit| unit.status == UnitStatus::Running)?;
+    let state = facts.place.first_process.filter(|state| matches!(state, 'T' | 't'))?;
+    let sources = [source::FIRST_PROCESS, source::UNIT, source::CLIENT_VIEW];
+    Some(Verdict::on(facts, STOPPED.cause, &sources).confirmed(format!(
+        "the container runs and is not paused, and its first process is stopped by a signal (state {state})"
+    )))
+}
+
 fn last_pause_is_on(facts: &Facts) -> bool {
     facts.runtime_events.iter().rev().find_map(|event| match event.kind {
         RuntimeEventKind::Paused => Some(true),
@@ -90,18 +108,26 @@ fn last_pause_is_on(facts: &Facts) -> bool {
 
 fn out_of_memory(facts: &Facts) -> Option<JudgedCause> {
     let unit = ended(facts)?;
+    let sources = [source::RUNTIME_EVENTS, source::UNIT, source::BASELINE];
     (reported(facts) == Reported::OutOfMemory).then(|| {
         let limit = unit
             .memory_limit
             .map_or_else(String::new, |limit| format!(" of {}", super::words::bytes(limit)));
-        Verdict::on(facts, OUT_OF_MEMORY.cause, &[source::RUNTIME_EVENTS, source::UNIT]).confirmed(
-            format!(
-                "the runtime reported that memory ran out before the server ended{}; the container's \
-                 memory limit{limit} was reached",
-                code(unit)
-            ),
-        )
+        let was = memory_to_restore(facts)
+            .map_or_else(String::new, |was| format!(", which was {},", super::words::bytes(was)));
+        Verdict::on(facts, OUT_OF_MEMORY.cause, &sources).confirmed(format!(
+            "the runtime reported that memory ran out before the server ended{}; the container's \
+             memory limit{limit}{was} was reached",
+            code(unit)
+        ))
     })
+}
+
+/// The container's memory limit while the server was healthy, when there is less now.
+pub(crate) fn memory_to_restore(facts: &Facts) -> Option<u64> {
+    let now = facts.unit.as_ref()?.memory_limit?;
+    let was: u64 = facts.baseline.get(setting::MEMORY)?.parse().ok()?;
+    (now < was).then_some(was)
 }
 
 fn killed(facts: &Facts) -> Option<JudgedCause> {

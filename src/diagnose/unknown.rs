@@ -30,7 +30,10 @@ fn unseen(facts: &Facts) -> Vec<&'static str> {
         unseen.push("what it runs in");
     }
     match facts.finding {
-        FindingKind::WritesRefused | FindingKind::MemoryPressure | FindingKind::DataVanished => {
+        FindingKind::WritesRefused
+        | FindingKind::MemoryPressure
+        | FindingKind::DataVanished
+        | FindingKind::CacheMisses => {
             if facts.redis.is_none() {
                 unseen.push("the server's memory, clients and keys");
             }

@@ -28,6 +28,7 @@ pub mod source {
     pub const BASELINE: &str = "baseline";
     pub const RUNTIME_EVENTS: &str = "runtime events";
     pub const INSIDE: &str = "inside:";
+    pub const FIRST_PROCESS: &str = "state of its first process:";
     pub const THROTTLING: &str = "periods of the CPU limit";
     pub const REDIS_SLOWLOG: &str = "redis-cli SLOWLOG GET";
     pub const LOG: &str = "server log";

@@ -55,6 +55,8 @@ pub enum FindingKind {
     ConnectionPressure,
     /// Redis: the keys were removed all at once.
     DataVanished,
+    /// Redis: clients miss far more often than they used to, and keys are evicted.
+    CacheMisses,
     /// PostgreSQL: sessions have waited for a lock for long.
     LockQueue,
     /// PostgreSQL: dead rows outnumber the live ones and do not become fewer.
@@ -76,6 +78,8 @@ pub enum Family {
     Availability,
     Data,
     Speed,
+    /// Whether clients find what they put there.
+    Cache,
     /// Work that a server does for itself in the background.
     Upkeep,
     Other,
@@ -94,6 +98,7 @@ impl FindingKind {
         Self::MemoryPressure,
         Self::ConnectionPressure,
         Self::DataVanished,
+        Self::CacheMisses,
         Self::LockQueue,
         Self::DeadRows,
         Self::WalRetained,

@@ -20,6 +20,9 @@ pub mod reading {
     pub const OOM_ERRORS_TOTAL: &str = "oom_errors_total";
     pub const REJECTED_CONNECTIONS_TOTAL: &str = "rejected_connections_total";
     pub const EVICTED_KEYS_TOTAL: &str = "evicted_keys_total";
+    /// Reads that found their key, and that did not.
+    pub const HITS_TOTAL: &str = "hits_total";
+    pub const MISSES_TOTAL: &str = "misses_total";
     /// Keys that FLUSHALL or FLUSHDB took and that did not come back; else 0.
     pub const KEYS_LOST_TO_FLUSH: &str = "keys_lost_to_flush";
     /// How long ago, where keys are lost.

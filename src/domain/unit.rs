@@ -38,6 +38,21 @@ pub struct UnitState {
     /// `None` where there are no such limits.
     #[serde(default)]
     pub limits: Option<UnitLimits>,
+    /// Of a local process; `None` where that cannot be seen.
+    #[serde(default)]
+    pub files: Option<FileLimit>,
+}
+
+/// How many files, sockets among them, a process has open, and how many it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileLimit {
+    pub open: u64,
+    /// The number that the next one would get: at the limit, none can be opened.
+    pub next: u64,
+    /// The limit that counts …
+    pub soft: u64,
+    /// … and how far it can be raised.
+    pub hard: u64,
 }
 
 /// One network a container is attached to.
@@ -80,6 +95,9 @@ pub mod setting {
     pub const PREFIX: &str = "unit.";
     pub const CPU: &str = "unit.cpu";
     pub const PIDS: &str = "unit.pids";
+    /// In bytes.
+    pub const MEMORY: &str = "unit.memory";
+    pub const FILES: &str = "unit.files";
 }
 
 impl UnitLimits {

@@ -4,11 +4,13 @@ use std::collections::VecDeque;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::sample::{Origin, RuntimeEvent, Sample};
+use super::sample::{Origin, RuntimeEvent, Sample, reading};
 use super::target::Target;
 
+mod hits;
 mod usual;
 
+pub use hits::UsualHits;
 pub use usual::Usual;
 
 /// How far back a window reaches.
@@ -25,6 +27,7 @@ pub struct Window {
     runtime: VecDeque<RuntimeEvent>,
     usual_held: Usual,
     usual_fresh: Usual,
+    usual_hits: UsualHits,
 }
 
 impl Window {
@@ -37,6 +40,7 @@ impl Window {
             runtime: VecDeque::new(),
             usual_held: Usual::default(),
             usual_fresh: Usual::default(),
+            usual_hits: UsualHits::default(),
         }
     }
 
@@ -49,6 +53,12 @@ impl Window {
         };
         if sample.is_clean() {
             usual.learn(sample.took_ms);
+        }
+        let counted = |name| sample.reading(name);
+        if let (Some(hits), Some(misses)) =
+            (counted(reading::HITS_TOTAL), counted(reading::MISSES_TOTAL))
+        {
+            self.usual_hits.learn(hits, misses);
         }
         if let Some(last) = side.back() {
             sample.readings.share_names(&last.readings);
@@ -82,6 +92,11 @@ impl Window {
             Origin::Held => &self.usual_held,
             Origin::Fresh => &self.usual_fresh,
         }
+    }
+
+    /// How often reads usually find their key; reaches further back than the samples.
+    pub fn usual_hits(&self) -> &UsualHits {
+        &self.usual_hits
     }
 
     /// The newest sample of one connection.

@@ -311,7 +311,7 @@ impl Engine {
         if let Some(known) = is_lab {
             settings.extend(crate::lab::baseline(known.engine));
             // Only what has limits was made with them.
-            for (name, made_with) in crate::lab::unit_baseline() {
+            for (name, made_with) in crate::lab::unit_baseline(known.engine) {
                 settings.entry(name).and_modify(|value| *value = made_with);
             }
         }

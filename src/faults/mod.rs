@@ -24,15 +24,19 @@ mod denial;
 mod filling;
 mod full_volume;
 mod keys;
+mod listening;
 mod marks;
 mod params;
 mod pg_setting;
+mod process_limit;
 mod reach;
 mod redis_state;
 mod script;
 mod sessions;
+mod snapshot;
 mod sockets;
 mod standing;
+mod stroke;
 mod tables;
 mod wal;
 mod words;
@@ -46,17 +50,25 @@ mod auth_nologin;
 mod auth_table;
 mod autovacuum_off;
 mod big_key;
+mod bind;
+mod blocking_command;
 mod busy_script;
 mod busy_script_wrote;
+mod cgroup_oom;
+mod client_pause;
 mod container_killed;
 mod container_paused;
+mod container_sigstop;
 mod cpu_throttled;
 mod data_full;
 mod db_closed;
 mod dead_slot;
 mod deadlock;
+mod eviction;
 mod exhaust;
+mod fd_limit;
 mod flushall;
+mod fork_fails;
 mod hba_reject;
 mod idle_in_transaction;
 mod idle_leak;
@@ -69,6 +81,8 @@ mod maxmemory_lowered;
 mod min_replicas;
 mod network_disconnected;
 mod output_buffers;
+mod pids_limit;
+mod port;
 mod prepared_orphan;
 mod query_buffers;
 mod rdb_enospc;
@@ -76,6 +90,7 @@ mod read_only;
 mod replicaof_dead;
 mod requirepass;
 mod role_limit;
+mod segv;
 mod slow_pile;
 mod sync_standby_missing;
 mod timeouts;
@@ -101,11 +116,18 @@ pub const ALL: &[&dyn Fault] = &[
     &flushall::Flushall,
     &busy_script::FAULT,
     &busy_script_wrote::FAULT,
+    &client_pause::ClientPause,
+    &blocking_command::BlockingCommand,
+    &eviction::Eviction,
     &rdb_enospc::RdbEnospc,
     &aof_enospc::AofEnospc,
+    &fork_fails::ForkFails,
     &requirepass::Requirepass,
     &user_off::UserOff,
     &acl_no_write::AclNoWrite,
+    &bind::FAULT,
+    &port::FAULT,
+    &fd_limit::FdLimit,
     &replicaof_dead::ReplicaofDead,
     &min_replicas::MinReplicas,
     &idle_leak::IdleLeak,
@@ -125,14 +147,18 @@ pub const ALL: &[&dyn Fault] = &[
     &data_full::DataFull,
     &sync_standby_missing::FAULT,
     &timeouts::FAULT,
+    &pids_limit::PidsLimit,
     &db_closed::FAULT,
     &hba_reject::HbaReject,
     &auth_nologin::FAULT,
     &auth_expired::FAULT,
     &auth_connect::FAULT,
     &auth_table::FAULT,
-    &container_paused::ContainerPaused,
-    &container_killed::ContainerKilled,
+    &container_paused::FAULT,
+    &container_sigstop::FAULT,
+    &container_killed::FAULT,
+    &cgroup_oom::CgroupOom,
+    &segv::FAULT,
     &network_disconnected::NetworkDisconnected,
     &cpu_throttled::CpuThrottled,
 ];

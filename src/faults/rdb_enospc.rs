@@ -8,7 +8,7 @@ use serde_json::json;
 use super::marks::{number, text};
 use super::{
     Class, Descriptor, Fault, FaultError, Grip, IN_CONTAINERS, Params, Progress, Saved, Tier,
-    full_volume, reach, redis_state,
+    full_volume, reach, redis_state, snapshot,
 };
 use crate::domain::finding::FindingKind;
 use crate::domain::proposal::Risk;
@@ -18,13 +18,10 @@ use crate::targets::{Server, disk};
 
 pub(super) struct RdbEnospc;
 
-const SAVE: &str = "save";
 /// After five seconds with one change.
 const SAVE_POINT: &str = "5 1";
 const DIR: &str = "dir";
 const RESERVE: &str = "reserve";
-const DUMP: &str = "dump";
-const DUMP_WAS_THERE: &str = "dump_was_there";
 
 static DESCRIPTOR: Descriptor = Descriptor {
     id: "rdb-enospc",
@@ -42,11 +39,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     params: &[],
     risk: Risk::Medium,
     untouched: &["every key", "an older snapshot", "the reserve"],
-    undo: &[
-        "rm the ballast",
-        "BGSAVE, so that the last save is a good one; rm its snapshot where there was none",
-        "CONFIG SET save back to the value it had, unless somebody did already",
-    ],
+    undo: &["rm the ballast", snapshot::UNDO[0], snapshot::UNDO[1]],
     takes_within: Duration::from_secs(10),
 };
 
@@ -77,15 +70,12 @@ impl Fault for RdbEnospc {
             return Err(FaultError::Precondition(text));
         }
         let volume = full_volume::fillable(server, &mut con).await?;
-        let name = redis_state::setting(&mut con, "dbfilename").await?;
-        let dump = disk::path(&volume.dir, &name);
-        Ok(Saved::from([
-            (SAVE.into(), json!(redis_state::setting(&mut con, SAVE).await?)),
+        let mut saved = Saved::from([
             (RESERVE.into(), json!(full_volume::reserve(&volume))),
             (DIR.into(), json!(volume.dir)),
-            (DUMP_WAS_THERE.into(), json!(u64::from(full_volume::exists(server, &dump).await?))),
-            (DUMP.into(), json!(dump)),
-        ]))
+        ]);
+        snapshot::save(server, &mut con, &mut saved).await?;
+        Ok(saved)
     }
 
     async fn inject(
@@ -98,7 +88,7 @@ impl Fault for RdbEnospc {
         let mut con = reach::redis(server, reach::OURS).await?;
         let bytes = full_volume::fill(server, text(saved, DIR)?).await?;
         progress(format!("{} kB of ballast, the volume is full", bytes >> 10));
-        redis_state::set(&mut con, SAVE, SAVE_POINT).await?;
+        snapshot::set_points(&mut con, SAVE_POINT).await?;
         let () = reach::ask(&mut con, &["SET", HEARTBEAT_KEY, "0", "EX", "60"]).await?;
         progress("waiting for the next save".into());
         Ok(Box::new(()))
@@ -122,16 +112,6 @@ impl Fault for RdbEnospc {
     ) -> Result<(), FaultError> {
         full_volume::empty(server, text(saved, DIR)?, number(saved, RESERVE)?).await?;
         let mut con = reach::redis(server, reach::OURS).await?;
-        full_volume::wait_for_child(&mut con).await?;
-        if redis_state::info(&mut con, "persistence", "rdb_last_bgsave_status").await? == "err" {
-            let _: String = reach::ask(&mut con, &["BGSAVE"]).await?;
-            full_volume::wait_for_child(&mut con).await?;
-        }
-        redis_state::set_back(&mut con, SAVE, SAVE_POINT, text(saved, SAVE)?).await?;
-        full_volume::wait_for_child(&mut con).await?;
-        if number(saved, DUMP_WAS_THERE)? == 0 {
-            full_volume::remove(server, text(saved, DUMP)?).await?;
-        }
-        Ok(())
+        snapshot::revert(server, &mut con, SAVE_POINT, saved).await
     }
 }

@@ -19,6 +19,9 @@ pub(super) fn spelled(server: Option<&Server>, operation: Operation<'_>, verb: &
     )
 }
 
+/// Who says nothing for so long is silent.
+const SILENCE: Duration = Duration::from_millis(500);
+
 /// What a client meets at the port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Contact {
@@ -29,21 +32,64 @@ pub(super) enum Contact {
 }
 
 /// Sends what every server of its kind answers before any login.
-pub(super) async fn contact(server: &Server, limit: Duration) -> Contact {
+async fn greeted(server: &Server) -> std::io::Result<TcpStream> {
     let (host, port, hello): (&str, u16, &[u8]) = match &server.link {
         Link::Redis(link) => (&link.host, link.port, b"PING\r\n"),
         // SSLRequest; the answer is one letter.
         Link::Postgres(link) => (&link.host, link.port, &[0, 0, 0, 8, 4, 210, 22, 47]),
     };
-    let talk = async {
-        let mut stream = TcpStream::connect((host, port)).await?;
-        stream.write_all(hello).await?;
-        stream.read_u8().await
-    };
+    let mut stream = TcpStream::connect((host, port)).await?;
+    stream.write_all(hello).await?;
+    Ok(stream)
+}
+
+/// What the server says to that, in words; an error in words when it says nothing.
+pub(super) async fn first_words(server: &Server, limit: Duration) -> Result<String, String> {
+    let mut said = [0; 512];
+    let talk = async { greeted(server).await?.read(&mut said).await };
+    match timeout(limit, talk).await {
+        Err(_) => Err(format!("nothing within {} ms", limit.as_millis())),
+        Ok(Err(error)) => Err(error.to_string()),
+        Ok(Ok(0)) => Err("it hung up".into()),
+        Ok(Ok(length)) => {
+            let text = String::from_utf8_lossy(&said[..length]);
+            Ok(text.trim_matches(|c: char| c.is_control() || c.is_whitespace()).to_owned())
+        }
+    }
+}
+
+/// What a client meets that says what every server of its kind answers.
+pub(super) async fn contact(server: &Server, limit: Duration) -> Contact {
+    let talk = async { greeted(server).await?.read_u8().await };
     match timeout(limit, talk).await {
         Err(_) => Contact::Silent,
         Ok(Ok(_)) => Contact::Answers,
         Ok(Err(error)) => Contact::Refused(error.to_string()),
+    }
+}
+
+/// What a client and the runtime say of a server that has ended.
+pub(super) async fn has_ended(server: &Server) -> Result<String, FaultError> {
+    let unit = unit(server).await?;
+    if unit.status == UnitStatus::Running {
+        return Err(FaultError::Precondition("it still runs".into()));
+    }
+    let exit = unit.exit_code.map_or_else(String::new, |code| format!(", exit code {code}"));
+    match contact(server, SILENCE).await {
+        Contact::Refused(words) => Ok(format!("{words}{exit}")),
+        Contact::Answers => Err(FaultError::Precondition("it still answers".into())),
+        Contact::Silent => Err(FaultError::Precondition("it hangs instead of refusing".into())),
+    }
+}
+
+/// What a client says of a server that is there and stands still.
+pub(super) async fn is_silent(server: &Server) -> Result<String, FaultError> {
+    match contact(server, SILENCE).await {
+        Contact::Silent => Ok(format!("no answer within {} ms", SILENCE.as_millis())),
+        Contact::Answers => Err(FaultError::Precondition("it still answers".into())),
+        Contact::Refused(words) => {
+            Err(FaultError::Precondition(format!("it refuses instead of hanging: {words}")))
+        }
     }
 }
 
@@ -94,6 +140,16 @@ pub(super) fn runs_in(server: &Server, runtimes: &[RuntimeKind]) -> Result<(), S
     }
     let wanted: Vec<&str> = runtimes.iter().map(|kind| kind.as_str()).collect();
     Err(format!("{name} runs as {}; this needs {}", kind.as_str(), wanted.join(" or ")))
+}
+
+/// Starts it when it has ended.
+pub(super) async fn start_if_ended(server: &Server) -> Result<(), FaultError> {
+    if unit(server).await?.status != UnitStatus::Exited {
+        return Ok(());
+    }
+    let place = place(server)?;
+    let doing = place.runtime.spell(&place.unit, Operation::Start);
+    unless_gone(doing, place.runtime.start(&place.unit).await)
 }
 
 /// What the server runs in.

@@ -16,7 +16,7 @@ use crate::targets::{Link, Server};
 mod postgres;
 
 /// Redis settings a fault of the catalogue, or a wrong fix of one, changes.
-const REDIS_SETTINGS: [&str; 13] = [
+const REDIS_SETTINGS: [&str; 14] = [
     "maxmemory",
     "maxmemory-policy",
     "maxmemory-clients",
@@ -29,6 +29,7 @@ const REDIS_SETTINGS: [&str; 13] = [
     "min-replicas-to-write",
     "replicaof",
     "bind",
+    "port",
     PASSWORD,
 ];
 /// Only whether there is one.
@@ -66,6 +67,9 @@ pub struct UnitFacts {
     pub networks: Option<Vec<String>>,
     #[serde(default)]
     pub limits: Option<UnitLimits>,
+    /// How many files a local process may have open.
+    #[serde(default)]
+    pub files: Option<u64>,
 }
 
 /// Looks at the server. A server that does not answer is a state too.
@@ -90,6 +94,7 @@ async fn unit_facts(server: &Server) -> Option<UnitFacts> {
         memory_limit: seen.memory_limit,
         networks: seen.networks.map(|all| all.into_iter().map(|on| on.network).collect()),
         limits: seen.limits,
+        files: seen.files.map(|files| files.soft),
     })
 }
 
@@ -229,6 +234,11 @@ fn unit_difference(before: &StateOfServer, after: &StateOfServer, found: &mut Ve
 }
 
 fn limit_difference(was: &UnitFacts, is: &UnitFacts, found: &mut Vec<String>) {
+    if let (Some(before), Some(after)) = (was.files, is.files)
+        && after != before
+    {
+        found.push(format!("{} may have {after} files open, was {before}", was.name));
+    }
     let (Some(before), Some(after)) = (was.limits, is.limits) else { return };
     if after.cpu.percent() != before.cpu.percent() {
         let (is, was_cpu) = (after.cpu.words(), before.cpu.words());
@@ -258,6 +268,7 @@ mod tests {
                     cpu: CpuLimit::of(Some(200_000), None),
                     pids: Some(128),
                 }),
+                files: Some(10_032),
             }),
             settings: BTreeMap::from([("maxmemory".into(), "50".into())]),
             lasting_keys: Some(500),
@@ -282,7 +293,7 @@ mod tests {
         let unit = |s: &mut StateOfServer, change: fn(&mut UnitFacts)| {
             change(s.unit.as_mut().unwrap());
         };
-        let table: [(Vec<String>, &str); 12] = [
+        let table: [(Vec<String>, &str); 13] = [
             (
                 after(|s| s.settings = [("maxmemory".into(), "10".into())].into()),
                 "maxmemory is `10`, was `50`",
@@ -323,6 +334,10 @@ mod tests {
             (
                 after(|s| unit(s, |u| u.limits.as_mut().unwrap().pids = None)),
                 "the process limit of redis-test is none, was 128",
+            ),
+            (
+                after(|s| unit(s, |u| u.files = Some(16))),
+                "redis-test may have 16 files open, was 10032",
             ),
         ];
         for (found, expected) in table {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::config::LabConfig;
 use crate::domain::target::Engine;
-use crate::domain::unit::{CpuLimit, UnitLimits};
+use crate::domain::unit::{CpuLimit, UnitLimits, setting};
 use crate::runtime::LAB_LABEL;
 
 /// The label that says which part of the lab a container is.
@@ -35,6 +35,8 @@ pub const CPU_PERIOD: i64 = 100_000;
 /// What each server may take.
 const SERVER_CPU_QUOTA: i64 = 2 * CPU_PERIOD;
 const SERVER_PIDS: i64 = 128;
+const REDIS_MEMORY: u64 = 400 * MB;
+const POSTGRES_MEMORY: u64 = 256 * MB;
 /// Where the PostgreSQL containers keep their data.
 const PG_ROOT: &str = "/var/lib/simctl/pg";
 const PG_WAL: &str = "/var/lib/simctl/wal";
@@ -215,10 +217,15 @@ pub fn baseline(engine: Engine) -> BTreeMap<String, String> {
     known.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
 }
 
-/// The limits that the containers of the watched servers are made with, as settings.
-pub fn unit_baseline() -> [(String, String); 2] {
+/// The limits that the container of a watched server is made with, as settings.
+pub fn unit_baseline(engine: Engine) -> impl Iterator<Item = (String, String)> {
     let cpu = CpuLimit::of(Some(SERVER_CPU_QUOTA), Some(CPU_PERIOD));
-    UnitLimits { cpu, pids: u32::try_from(SERVER_PIDS).ok() }.settings()
+    let limits = UnitLimits { cpu, pids: u32::try_from(SERVER_PIDS).ok() };
+    let memory = match engine {
+        Engine::Redis => REDIS_MEMORY,
+        Engine::Postgres => POSTGRES_MEMORY,
+    };
+    limits.settings().into_iter().chain([(setting::MEMORY.into(), memory.to_string())])
 }
 
 /// Every password of the lab: no secrets, and masked like ones all the same.
@@ -278,7 +285,7 @@ fn redis(id: &str, port: u16) -> ContainerSpec {
         command,
         env: Vec::new(),
         port: Some((port, 6379)),
-        memory: 400 * MB,
+        memory: REDIS_MEMORY,
         shm: None,
         cpu_quota: SERVER_CPU_QUOTA,
         pids: SERVER_PIDS,
@@ -297,7 +304,7 @@ fn postgres(id: &str, port: u16) -> ContainerSpec {
         command: vec!["lab".to_owned()],
         env,
         port: Some((port, 5432)),
-        memory: 256 * MB,
+        memory: POSTGRES_MEMORY,
         shm: Some(64 * MB),
         cpu_quota: SERVER_CPU_QUOTA,
         pids: SERVER_PIDS,

@@ -111,6 +111,15 @@ pub trait Runtime: Send + Sync {
 
     async fn unpause(&self, unit: &Unit) -> Result<(), RuntimeError>;
 
+    /// A signal to its first process alone. What cannot say refuses.
+    async fn signal(&self, unit: &Unit, signal: Signal) -> Result<(), RuntimeError> {
+        Err(RuntimeError::Failed {
+            verb: "signal",
+            unit: unit.name.clone(),
+            source: anyhow::anyhow!("SIG{} cannot be sent here", signal.as_str()),
+        })
+    }
+
     /// SIGKILL.
     async fn kill(&self, unit: &Unit) -> Result<(), RuntimeError>;
 
@@ -147,7 +156,29 @@ pub enum Operation<'a> {
     Pause,
     Unpause,
     Kill,
+    Signal(Signal),
     Adjust(Change<'a>),
+}
+
+/// A signal to one process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    Stop,
+    Continue,
+    Terminate,
+    SegmentationFault,
+}
+
+impl Signal {
+    /// Its name without `SIG`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stop => "STOP",
+            Self::Continue => "CONT",
+            Self::Terminate => "TERM",
+            Self::SegmentationFault => "SEGV",
+        }
+    }
 }
 
 /// A change of what a container may reach and take.
@@ -164,4 +195,8 @@ pub enum Change<'a> {
     Cpu(CpuLimit),
     /// `None`: no limit.
     Pids(Option<u32>),
+    /// In bytes.
+    Memory(u64),
+    /// How many files a process may have open, up to its hard limit.
+    Files(u64),
 }

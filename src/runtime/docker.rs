@@ -26,8 +26,8 @@ use super::LAB_LABEL;
 use super::spelling::spell;
 use crate::domain::execution::Output;
 use crate::ports::runtime::{
-    Change, ExecLimits, Operation, Runtime, RuntimeError, RuntimeKind, Unit, UnitEvent, UnitState,
-    UnitStatus, UnitUsage,
+    Change, ExecLimits, Operation, Runtime, RuntimeError, RuntimeKind, Signal, Unit, UnitEvent,
+    UnitState, UnitStatus, UnitUsage,
 };
 
 mod adjust;
@@ -82,6 +82,17 @@ impl DockerRuntime {
             });
         }
         Ok(seen)
+    }
+
+    async fn send(
+        &self,
+        verb: &'static str,
+        unit: &Unit,
+        signal: &str,
+    ) -> Result<(), RuntimeError> {
+        let id = self.id(verb, unit).await?;
+        let options = KillContainerOptionsBuilder::default().signal(signal).build();
+        bounded(verb, unit, ANSWER, self.docker.kill_container(&id, Some(options))).await
     }
 
     /// The id of the container that is this unit, after checking that it is.
@@ -155,10 +166,12 @@ impl Runtime for DockerRuntime {
         bounded("unpause", unit, ANSWER, self.docker.unpause_container(&id)).await
     }
 
+    async fn signal(&self, unit: &Unit, signal: Signal) -> Result<(), RuntimeError> {
+        self.send("signal", unit, signal.as_str()).await
+    }
+
     async fn kill(&self, unit: &Unit) -> Result<(), RuntimeError> {
-        let id = self.id("kill", unit).await?;
-        let options = KillContainerOptionsBuilder::default().signal("KILL").build();
-        bounded("kill", unit, ANSWER, self.docker.kill_container(&id, Some(options))).await
+        self.send("kill", unit, "KILL").await
     }
 
     async fn adjust(&self, unit: &Unit, change: Change<'_>) -> Result<(), RuntimeError> {
@@ -206,6 +219,9 @@ impl Runtime for DockerRuntime {
             Operation::Pause => vec!["docker", "pause", name],
             Operation::Unpause => vec!["docker", "unpause", name],
             Operation::Kill => vec!["docker", "kill", name],
+            Operation::Signal(signal) => {
+                vec!["docker", "kill", "--signal", signal.as_str(), name]
+            }
             Operation::Adjust(change) => {
                 adjusted = adjust::words(change);
                 adjusted.iter().map(String::as_str).chain([name]).collect()
@@ -286,6 +302,7 @@ fn state_of(seen: ContainerInspectResponse) -> UnitState {
         home_network: adjust::home(&host),
         published: Some(published(&host)),
         limits: Some(adjust::limits(&host)),
+        files: None,
         status,
         id,
         lab,

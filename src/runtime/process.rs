@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
-use rustix::process::Signal;
+use rustix::process::Signal as KernelSignal;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
@@ -18,13 +18,14 @@ use super::capture::{Capture, Stream};
 use super::spelling::spell;
 use crate::domain::execution::Output;
 use crate::ports::runtime::{
-    ExecLimits, Operation, Runtime, RuntimeError, RuntimeKind, Unit, UnitEvent, UnitState,
-    UnitStatus,
+    Change, ExecLimits, Operation, Runtime, RuntimeError, RuntimeKind, Signal, Unit, UnitEvent,
+    UnitState, UnitStatus,
 };
 use record::{Record, Records};
 
 pub mod binaries;
 mod events;
+mod files;
 pub mod record;
 mod spawn;
 pub mod table;
@@ -64,7 +65,7 @@ impl ProcessRuntime {
         &self,
         verb: &'static str,
         unit: &Unit,
-        signal: Signal,
+        signal: KernelSignal,
         done: fn(&table::Stat) -> bool,
     ) -> Result<(), RuntimeError> {
         let leader = self.living(verb, unit)?;
@@ -121,10 +122,10 @@ impl ProcessRuntime {
             sleep(LOOK).await;
         }
         if leader.now().is_some() {
-            return self.signal_all(verb, unit, Signal::KILL, |_| false).await;
+            return self.signal_all(verb, unit, KernelSignal::KILL, |_| false).await;
         }
         for member in &family {
-            member.signal(Signal::KILL);
+            member.signal(KernelSignal::KILL);
         }
         Ok(())
     }
@@ -190,15 +191,45 @@ impl Runtime for ProcessRuntime {
     }
 
     async fn pause(&self, unit: &Unit) -> Result<(), RuntimeError> {
-        self.signal_all("pause", unit, Signal::STOP, table::Stat::is_stopped).await
+        self.signal_all("pause", unit, KernelSignal::STOP, table::Stat::is_stopped).await
     }
 
     async fn unpause(&self, unit: &Unit) -> Result<(), RuntimeError> {
-        self.signal_all("unpause", unit, Signal::CONT, |stat| !stat.is_stopped()).await
+        self.signal_all("unpause", unit, KernelSignal::CONT, |stat| !stat.is_stopped()).await
+    }
+
+    async fn signal(&self, unit: &Unit, signal: Signal) -> Result<(), RuntimeError> {
+        self.living("signal", unit)?.signal(match signal {
+            Signal::Stop => KernelSignal::STOP,
+            Signal::Continue => KernelSignal::CONT,
+            Signal::Terminate => KernelSignal::TERM,
+            Signal::SegmentationFault => KernelSignal::SEGV,
+        });
+        Ok(())
     }
 
     async fn kill(&self, unit: &Unit) -> Result<(), RuntimeError> {
-        self.signal_all("kill", unit, Signal::KILL, |_| false).await
+        self.signal_all("kill", unit, KernelSignal::KILL, |_| false).await
+    }
+
+    async fn adjust(&self, unit: &Unit, change: Change<'_>) -> Result<(), RuntimeError> {
+        const VERB: &str = "change the limits of";
+        match change {
+            Change::Files(soft) => {
+                let (user, life) = (self.record(VERB, unit)?.user, self.living(VERB, unit)?);
+                let set = files::set_soft(&life, user, soft).await;
+                set.map_err(|error| failed(VERB, unit, error))
+            }
+            Change::Connect { .. }
+            | Change::Disconnect { .. }
+            | Change::Cpu(_)
+            | Change::Pids(_)
+            | Change::Memory(_) => Err(failed(
+                VERB,
+                unit,
+                anyhow::anyhow!("only a container has such a limit or network"),
+            )),
+        }
     }
 
     async fn logs(&self, unit: &Unit, lines: usize) -> Result<Vec<String>, RuntimeError> {
@@ -233,6 +264,10 @@ impl Runtime for ProcessRuntime {
             Operation::Pause => format!("kill -STOP {pid} and its children"),
             Operation::Unpause => format!("kill -CONT {pid} and its children"),
             Operation::Kill => format!("kill -KILL {pid} and its children"),
+            Operation::Signal(signal) => format!("kill -{} {pid}", signal.as_str()),
+            Operation::Adjust(Change::Files(soft)) => {
+                format!("prlimit --pid {pid} --nofile={soft}:")
+            }
             Operation::Adjust(_) => {
                 format!("(not possible: process {pid} has no network and no limits of its own)")
             }

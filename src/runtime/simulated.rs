@@ -12,7 +12,7 @@ use tokio::sync::broadcast;
 use super::spelling::spell;
 use crate::domain::execution::Output;
 use crate::domain::sample::RuntimeEventKind;
-use crate::domain::unit::pids_text;
+use crate::domain::unit::{FileLimit, pids_text};
 use crate::engine::clock;
 use crate::ports::runtime::{
     Attachment, Change, CpuLimit, ExecLimits, Operation, Runtime, RuntimeError, RuntimeKind, Unit,
@@ -237,11 +237,14 @@ impl Runtime for SimulatedRuntime {
             Operation::Pause => spell(["simulated", "pause", name]),
             Operation::Unpause => spell(["simulated", "unpause", name]),
             Operation::Kill => spell(["simulated", "kill", name]),
+            Operation::Signal(signal) => spell(["simulated", "signal", signal.as_str(), name]),
             Operation::Adjust(change) => match change {
                 Change::Connect { network, .. } => spell(["simulated", "connect", network, name]),
                 Change::Disconnect { network } => spell(["simulated", "disconnect", network, name]),
                 Change::Cpu(limit) => spell(["simulated", "cpu", &limit.to_string(), name]),
                 Change::Pids(limit) => spell(["simulated", "pids", &pids_text(limit), name]),
+                Change::Memory(bytes) => spell(["simulated", "memory", &bytes.to_string(), name]),
+                Change::Files(soft) => spell(["simulated", "files", &soft.to_string(), name]),
             },
         }
     }
@@ -290,6 +293,11 @@ impl Lives for UnitState {
             Change::Disconnect { network } => networks.retain(|on| on.network != network),
             Change::Cpu(limit) => limits.cpu = limit,
             Change::Pids(limit) => limits.pids = limit,
+            Change::Memory(bytes) => self.memory_limit = Some(bytes),
+            Change::Files(soft) => {
+                let hard = soft.max(1_024);
+                self.files = Some(FileLimit { open: 0, next: 0, soft, hard });
+            }
         }
     }
 }

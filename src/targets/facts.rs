@@ -111,8 +111,11 @@ impl Server {
     pub async fn unit_settings(&self) -> BTreeMap<String, String> {
         let Some(place) = &self.place else { return BTreeMap::new() };
         let seen = tokio::time::timeout(INSPECT, place.runtime.inspect(&place.unit)).await;
-        let limits = seen.ok().and_then(Result::ok).and_then(|state| state.limits);
-        limits.into_iter().flat_map(UnitLimits::settings).collect()
+        let Some(state) = seen.ok().and_then(Result::ok) else { return BTreeMap::new() };
+        let memory = state.memory_limit.map(|most| (setting::MEMORY.to_owned(), most.to_string()));
+        let files = state.files.map(|files| (setting::FILES.to_owned(), files.soft.to_string()));
+        let limits = state.limits.into_iter().flat_map(UnitLimits::settings);
+        limits.chain(memory).chain(files).collect()
     }
 
     /// Names this life of this server: another process is another identity.
@@ -230,6 +233,7 @@ fn unit_words(unit: &UnitState) -> String {
         unit.memory_limit.map(|bytes| format!("memory limit {}", words::bytes(bytes))),
         unit.limits.map(|limits| limits.cpu.words()),
         unit.limits.map(|limits| format!("process limit {}", pids_text(limits.pids))),
+        unit.files.map(|files| format!("{} of {} files open", files.open, files.soft)),
         unit.networks.as_ref().map(|networks| {
             let names: Vec<&str> = networks.iter().map(|on| on.network.as_str()).collect();
             if names.is_empty() {

@@ -57,6 +57,13 @@ impl<C: Ends> Kept<C> {
         }
     }
 
+    /// Gives the connection up although it answered: a part of the answer is still outstanding.
+    pub(super) async fn give_up(&self) {
+        let mut slot = self.slot.lock().await;
+        self.over.send_replace(None);
+        *slot = None;
+    }
+
     /// The connection, if there is one; it stays open for as long as it is held.
     pub(super) async fn present(&self) -> Option<Arc<C>> {
         self.slot.lock().await.clone()

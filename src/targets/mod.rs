@@ -17,6 +17,7 @@ mod dial;
 pub mod disk;
 mod draft;
 mod facts;
+pub mod first_process;
 mod kept;
 mod notebook;
 pub mod own;

@@ -8,6 +8,7 @@ use crate::diagnose::{
     postgres_connections, postgres_rows, redis_clients, redis_memory, redis_refusals,
 };
 use crate::domain::proposal::Args;
+use crate::domain::unit::pids_text;
 
 /// A client whose buffers hold less by then is not cut.
 const SPARED_BUFFERS: u64 = 131_072;
@@ -103,8 +104,27 @@ pub(super) fn healthy_password(facts: &Facts) -> Result<Args, String> {
     healthy(facts, "requirepass")
 }
 
-pub(super) fn healthy_bind(facts: &Facts) -> Result<Args, String> {
-    healthy(facts, "bind")
+/// The memory limit of the healthy server, whatever is full.
+pub(super) fn healthy_room(facts: &Facts) -> Result<Args, String> {
+    healthy(facts, "maxmemory")
+}
+
+/// The policy of the healthy server, beside its limit or after it.
+pub(super) fn healthy_policy(facts: &Facts) -> Result<Args, String> {
+    healthy(facts, "maxmemory-policy")
+}
+
+/// The same, where the limit is as it was: under less room, a policy that refuses to evict would refuse writes.
+pub(super) fn healthy_policy_alone(facts: &Facts) -> Result<Args, String> {
+    match healthy(facts, "maxmemory") {
+        Ok(_) => Err("the limit is not what it was; that comes first".into()),
+        Err(_) => healthy_policy(facts),
+    }
+}
+
+/// Where the healthy server listened.
+pub(super) fn healthy_place(facts: &Facts) -> Result<Args, String> {
+    healthy(facts, "bind").or_else(|_| healthy(facts, "port"))
 }
 
 pub(super) fn healthy_min_replicas(facts: &Facts) -> Result<Args, String> {
@@ -163,6 +183,45 @@ pub(super) fn healthy_cpu(facts: &Facts) -> Result<Args, String> {
     let was = crate::diagnose::cpu_to_restore(facts)
         .ok_or("the CPU limit of the healthy server is not known, or is no higher")?;
     Ok(args([("limit", json!(was.to_string()))]))
+}
+
+/// The limit of processes of the healthy server.
+pub(super) fn healthy_pids(facts: &Facts) -> Result<Args, String> {
+    let was = crate::diagnose::pids_to_restore(facts)
+        .ok_or("the limit of processes of the healthy server is not known, or is no higher")?;
+    Ok(args([("limit", json!(pids_text(was)))]))
+}
+
+/// No arguments, once there is room on the disk and nothing is known to keep a child from being started.
+pub(super) fn with_room_and_a_child(facts: &Facts) -> Result<Args, String> {
+    if crate::diagnose::pids_to_restore(facts).is_some() {
+        return Err(
+            "the limit of processes is lower than it was, so no child could be started".into()
+        );
+    }
+    with_room(facts)
+}
+
+/// The limit of open files of the healthy server.
+pub(super) fn healthy_files(facts: &Facts) -> Result<Args, String> {
+    let was = crate::diagnose::files_to_restore(facts)
+        .ok_or("the limit of open files of the healthy server is not known, or is no higher")?;
+    Ok(args([("limit", json!(was.to_string()))]))
+}
+
+/// The container's memory limit of the healthy server.
+pub(super) fn healthy_memory(facts: &Facts) -> Result<Args, String> {
+    let was = crate::diagnose::memory_to_restore(facts)
+        .ok_or("the memory limit of the healthy server is not known, or is no higher")?;
+    Ok(args([("limit", json!(was.to_string()))]))
+}
+
+/// No arguments, where its memory is what it was: started under less, it would end the same way.
+pub(super) fn with_its_memory(facts: &Facts) -> Result<Args, String> {
+    match crate::diagnose::memory_to_restore(facts) {
+        Some(_) => Err("it has less memory than it had, and would end the same way".into()),
+        None => Ok(Args::new()),
+    }
 }
 
 /// The sessions that left their transactions open.

@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::diagnose::facts::{
-    PgHba, PgHbaRule, PgInvalidIndex, PgOverride, PgSlot, PgStanding, PgTable, PgWal,
+    Disk, PgHba, PgHbaRule, PgInvalidIndex, PgOverride, PgSlot, PgStanding, PgTable, PgWal,
+    RedisFacts,
 };
 use crate::diagnose::testing::*;
 use crate::diagnose::{self, diagnose};
 use crate::domain::finding::FindingKind;
-use crate::domain::sample::Answer;
 use crate::domain::sample::RuntimeEventKind::{Died, OutOfMemory};
-use crate::domain::unit::UnitStatus;
+use crate::domain::sample::{Answer, Origin};
+use crate::domain::unit::{CpuLimit, FileLimit, UnitLimits, UnitState, UnitStatus};
 use serde_json::json;
 
 fn tried(cause: &str, actions: &[&str]) -> Tried {
@@ -444,4 +445,110 @@ fn what_a_postgres_keeps_or_cuts_off_ends_by_one_small_step_and_by_nothing_large
         let again = ask(&facts, &[tried(cause, &done)], &[]);
         assert_eq!(order(&again), [""; 0], "{cause}: nothing larger once it was tried");
     }
+}
+
+/// What it runs in has less of this than the baseline says.
+fn short_of(finding: FindingKind, setting: &str, was: &str) -> Facts {
+    let seen = UnitState {
+        limits: Some(UnitLimits { cpu: CpuLimit::of(None, None), pids: Some(6) }),
+        files: Some(FileLimit { open: 16, next: 16, soft: 16, hard: 20_000 }),
+        ..unit(UnitStatus::Running, None)
+    };
+    let mut facts = in_unit(finding, Some(seen), &[]);
+    facts.baseline.insert(setting.into(), was.into());
+    facts
+}
+
+fn cut_off(facts: Facts, answer: Answer) -> Facts {
+    let mut fresh = redis_sample(1.0, 0, 0, Answer::NotAsked);
+    fresh.origin = Origin::Fresh;
+    (fresh.connect, fresh.read) = (answer, Answer::NotAsked);
+    Facts { samples: vec![redis_sample(0.9, 0, 0, Answer::Ok), fresh], ..facts }
+}
+
+#[test]
+fn what_was_taken_away_outside_is_given_back_and_nothing_is_restarted_instead() {
+    let gone = || Answer::Gone { text: "unexpected end of file".into() };
+    let hung = || Answer::Hung { after_ms: 1_000 };
+    let no_process = |was: &str| {
+        let facts = short_of(FindingKind::ProbeFailing, "unit.pids", was);
+        let line =
+            "LOG:  could not fork new process for connection: Resource temporarily unavailable";
+        Facts { log: Some(vec![line.into()]), ..cut_off(facts, gone()) }
+    };
+    let no_file =
+        |was: &str| cut_off(short_of(FindingKind::ProbeFailing, "unit.files", was), hung());
+    let starved = |was: &str| {
+        let mut facts = in_unit(FindingKind::ServerDown, ended(137).unit, &[OutOfMemory, Died]);
+        facts.baseline.insert("unit.memory".into(), was.into());
+        facts
+    };
+    let stands_still = {
+        let mut facts =
+            in_unit(FindingKind::ServerHung, Some(unit(UnitStatus::Running, None)), &[]);
+        facts.place.first_process = Some('T');
+        facts
+    };
+    let stories: [(&str, Facts, &[&str]); 7] = [
+        ("no process for a client", no_process("128"), &["reset_pids_limit"]),
+        ("under the limit of always", no_process("6"), &[]),
+        ("no socket for a client", no_file("10032"), &["raise_fd_limit"]),
+        ("under the limit of always", no_file("16"), &[]),
+        (
+            "less memory than it had: never only started",
+            starved(&(400 * MB).to_string()),
+            &["reset_memory_limit and start_container"],
+        ),
+        ("as much memory as ever", starved(&(256 * MB).to_string()), &["start_container"]),
+        ("stopped by a signal", stands_still, &["continue_process"]),
+    ];
+    for (story, facts, expected) in stories {
+        assert_eq!(order(&ask(&facts, &[], &[])), expected, "{story}");
+    }
+}
+
+#[test]
+fn a_snapshot_is_asked_for_only_where_it_can_be_made() {
+    let refused = |pids: u32, available: u64| {
+        let mut facts = short_of(FindingKind::WritesRefused, "unit.pids", "128");
+        facts.unit.as_mut().unwrap().limits.as_mut().unwrap().pids = Some(pids);
+        let told = error("MISCONF", "MISCONF Redis is configured to save RDB snapshots, but");
+        facts.samples = vec![redis_sample(0.0, 0, 9, told)];
+        facts.log = Some(vec!["# Can't save in background: fork: Resource temporarily".into()]);
+        facts.disk = Some(Disk { dir: "/data".into(), total: 6 * MB, available, spare: vec![] });
+        facts.redis = Some(RedisFacts { last_save: "err".into(), ..RedisFacts::default() });
+        order(&ask(&facts, &[], &[]))
+    };
+    assert_eq!(refused(5, 4 * MB), ["reset_pids_limit and save_redis"]);
+    assert_eq!(refused(128, 4 * MB), ["save_redis"], "somebody gave the processes back");
+    assert_eq!(refused(128, 0), [""; 0], "no room either");
+}
+
+#[test]
+fn room_is_restored_before_the_policy_that_needs_it() {
+    let evicting = |limit: u64, policy: &str| {
+        let mut facts = leak();
+        facts.finding = FindingKind::CacheMisses;
+        for (sample, evicted) in facts.samples.iter_mut().zip([0.0, 4_000.0, 9_000.0]) {
+            sample.readings = sample.readings.with("evicted_keys_total", evicted);
+        }
+        let redis = facts.redis.as_mut().unwrap();
+        (redis.maxmemory, redis.policy) = (limit, policy.into());
+        redis.settings = [
+            ("maxmemory".to_owned(), limit.to_string()),
+            ("maxmemory-policy".to_owned(), policy.to_owned()),
+        ]
+        .into();
+        facts.baseline.insert("maxmemory-policy".into(), "noeviction".into());
+        let found = ask(&facts, &[], &[]).candidates;
+        let names = |args: &Args| args["name"].as_str().unwrap().to_owned();
+        found.first().map(|first| {
+            first.steps.iter().map(|(_, args)| names(args)).collect::<Vec<_>>().join(", ")
+        })
+    };
+    let both = evicting(8 * MB, "allkeys-lru");
+    assert_eq!(both.as_deref(), Some("maxmemory, maxmemory-policy"));
+    assert_eq!(evicting(8 * MB, "noeviction").as_deref(), Some("maxmemory"));
+    assert_eq!(evicting(50 * MB, "allkeys-lru").as_deref(), Some("maxmemory-policy"));
+    assert_eq!(evicting(50 * MB, "noeviction"), None, "as it always was");
 }

@@ -104,7 +104,7 @@ fn summary(legs: &[Leg]) -> String {
     let fine = played.clone().filter(|leg| leg.is_fine()).count();
     let skipped = legs.iter().filter(|leg| matches!(leg.end, End::Skipped(_))).count();
     let all = legs.len() - skipped;
-    let rest = if skipped == 0 { String::new() } else { format!(", {skipped} not possible here") };
+    let rest = if skipped == 0 { String::new() } else { format!(", {skipped} left out") };
     let verdict = if fine == all { "PASS" } else { "FAIL" };
     format!("{verdict}: {fine} of {all} went as the catalogue says{rest}")
 }

@@ -90,6 +90,7 @@ impl<'a> Memory<'a> {
             },
             FindingKind::ConnectionPressure
             | FindingKind::DataVanished
+            | FindingKind::CacheMisses
             | FindingKind::Slow
             | FindingKind::VolumeFull
             | FindingKind::LockQueue

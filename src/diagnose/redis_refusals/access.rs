@@ -38,9 +38,9 @@ pub(crate) const ACL_NO_WRITE: Judge = Judge {
 
 pub(crate) const BIND: Judge = Judge {
     cause: "bind",
-    title: "it listens on another address",
-    about: "The server was told to listen elsewhere: new clients find nobody, those who were in stay in, and inside \
-            it answers.",
+    title: "it listens elsewhere",
+    about: "The server was told to listen on another address or port: new clients find nobody, those who were in \
+            stay in.",
     findings: FINDINGS,
     judge: elsewhere,
 };

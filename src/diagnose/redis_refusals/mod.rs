@@ -7,6 +7,7 @@ use crate::domain::sample::{Answer, Origin, Sample};
 use super::facts::{Facts, RedisFacts};
 
 mod access;
+mod pause;
 mod replication;
 mod saving;
 mod script;
@@ -15,6 +16,7 @@ mod script;
 mod tests;
 
 pub(super) use access::{ACL_NO_WRITE, BIND, REQUIREPASS, USER_OFF};
+pub(super) use pause::CLIENT_PAUSE;
 pub(super) use replication::{MIN_REPLICAS, REPLICAOF_DEAD};
 pub(super) use saving::{AOF_ENOSPC, FORK_FAILS, RDB_ENOSPC};
 pub(crate) use saving::{has_room, spare_file};

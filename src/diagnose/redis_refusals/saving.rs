@@ -3,7 +3,7 @@
 use crate::diagnose::Judge;
 use crate::diagnose::facts::{Disk, Facts, RedisFacts, SpareFile};
 use crate::diagnose::verdict::{Verdict, source};
-use crate::diagnose::words;
+use crate::diagnose::{unit_processes, words};
 use crate::domain::diagnosis::JudgedCause;
 
 use super::{FINDINGS, said};
@@ -35,6 +35,8 @@ pub(crate) const FORK_FAILS: Judge = Judge {
 };
 
 const SOURCES: [&str; 4] = [source::CLIENT_VIEW, source::REDIS_INFO, source::LOG, source::DISK];
+const FORK_SOURCES: [&str; 5] =
+    [source::CLIENT_VIEW, source::LOG, source::DISK, source::UNIT, source::BASELINE];
 /// A disk that is as full as this takes no snapshot, however small.
 const ROOM_LEFT: u64 = 65_536;
 
@@ -145,9 +147,13 @@ fn fork(facts: &Facts) -> Option<JudgedCause> {
     if refused(facts)? != Way::Snapshot || logged(facts) != Logged::NoFork {
         return None;
     }
-    let verdict = Verdict::on(facts, FORK_FAILS.cause, &SOURCES);
-    let because = "no child process could be made to save a snapshot (fork failed, by the log), so \
-                   writes are refused (MISCONF)";
+    let verdict = Verdict::on(facts, FORK_FAILS.cause, &FORK_SOURCES);
+    let limit = unit_processes::lowered(facts).map(|limit| format!("; {limit}"));
+    let because = format!(
+        "no child process could be made to save a snapshot (fork failed, by the log), so writes are refused \
+         (MISCONF){}",
+        limit.unwrap_or_default()
+    );
     Some(match &facts.disk {
         Some(disk) if is_full(disk) => verdict
             .likely(format!("{because}; and {}", room(disk)), "a fork once the disk has room"),

@@ -1,10 +1,12 @@
 //! The look-alikes among refusals: the same words to a client, another cause inside, and what is missing.
 
+use crate::diagnose::diagnose;
 use crate::diagnose::facts::{Disk, Facts, RedisFacts, Refusal, SpareFile};
-use crate::diagnose::testing::{MB, after, error, facts, graded};
+use crate::diagnose::testing::{MB, after, error, facts, graded, unit};
 use crate::domain::finding::FindingKind;
 use crate::domain::readings::Readings;
 use crate::domain::sample::{Answer, Origin, Sample};
+use crate::domain::unit::{CpuLimit, UnitLimits, UnitState, UnitStatus, setting};
 
 const RDB: &str = "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk.";
 const AOF: &str = "MISCONF Errors writing to the AOF file: No space left on device";
@@ -171,6 +173,19 @@ fn the_same_misconf_is_three_causes() {
 }
 
 #[test]
+fn a_lowered_limit_of_processes_is_named_and_the_disk_is_left_alone() {
+    let limited = |pids| {
+        let mut facts = cannot_save(RDB, &[FORK_LOG], Some(4 * MB));
+        let limits = UnitLimits { cpu: CpuLimit::of(None, None), pids: Some(pids) };
+        facts.unit = Some(UnitState { limits: Some(limits), ..unit(UnitStatus::Running, None) });
+        facts.baseline.insert(setting::PIDS.into(), "128".into());
+        diagnose(&facts).causes.remove(0).because
+    };
+    assert!(limited(5).contains("may have 5 processes and threads, it could have 128"));
+    assert!(!limited(128).contains("processes and threads"));
+}
+
+#[test]
 fn new_clients_are_locked_out_in_three_ways_while_the_old_ones_work() {
     let gone = || newcomers(Answer::Gone { text: "connection reset".into() });
     let off = "off nopass ~* &* +@all";
@@ -220,6 +235,38 @@ fn what_script_kill_was_told_splits_two_busy_scripts() {
         ),
         (after_a_try("not done within 5 s"), &["busy-script: confirmed"]),
         (over, &[]),
+    ]);
+}
+
+#[test]
+fn writes_that_hang_are_held_back_by_the_server_or_not_explained() {
+    let hang = |held_back, fails_over| {
+        let mut facts = writes("ERR", "");
+        for sample in &mut facts.samples {
+            sample.write = Answer::Hung { after_ms: 1_000 };
+        }
+        let redis = redis(&mut facts);
+        (redis.held_back, redis.fails_over) = (held_back, fails_over);
+        facts
+    };
+    let one_is_fine = |mut facts: Facts| {
+        facts.samples[1].write = Answer::Ok;
+        facts
+    };
+    let all_hangs = |mut facts: Facts| {
+        for sample in &mut facts.samples {
+            sample.read = Answer::Hung { after_ms: 1_000 };
+        }
+        facts
+    };
+    assert_judged(&[
+        (hang(2, false), &["client-pause: confirmed"]),
+        (hang(2, true), &["client-pause: inconclusive"]),
+        (hang(0, false), &[]),
+        (without_inside(hang(2, false)), &[]),
+        (one_is_fine(hang(2, false)), &[]),
+        (all_hangs(hang(2, false)), &[]),
+        (writes("OOM", "OOM command not allowed"), &[]),
     ]);
 }
 

@@ -126,6 +126,16 @@ impl FindingKind {
                 asks: "A flush, evictions and a replica that took over an empty copy look the same to a client, so: how the keys went, what is left, and who is connected",
                 next_question: "how the keys went (INFO commandstats, evicted_keys, expired_keys)",
             },
+            Self::CacheMisses => &About {
+                word: "cache-misses",
+                family: Family::Cache,
+                stage: 0,
+                hurts_clients: true,
+                phrase: "keys that are missed far more often than before",
+                if_not: "clients go on missing, and whatever the keys were computed from carries the load",
+                asks: "A lowered limit, another policy and data that outgrew its room evict alike, so: limit and policy now and while it was healthy, and what is evicted",
+                next_question: "what is read and not found (redis-cli MONITOR, for a moment)",
+            },
             Self::LockQueue => &About {
                 word: "lock-queue",
                 family: Family::Connections,

@@ -23,7 +23,7 @@ const NOTICED: TimeDelta = TimeDelta::seconds(2);
 
 /// What is read for a baseline grew over the versions; a new number here has the old ones completed.
 pub(super) const BASELINE_FORMAT: &str = "baseline.format";
-const CURRENT_FORMAT: &str = "2";
+const CURRENT_FORMAT: &str = "3";
 
 impl Turn<'_> {
     pub(super) fn sampled(&mut self, target: &TargetId, sample: Sample) {

@@ -99,11 +99,19 @@ async fn walk(
     Ok(legs)
 }
 
-/// The faults of the common tiers that this server may have, in the order of the catalogue.
+/// The faults that this server may have, in the order of the catalogue; the dangerous ones only to be told of.
 async fn plans(server: &Server) -> Vec<Plan<'_>> {
     let all = faults::abilities(server).await.into_iter();
-    let common = all.filter(|ability| ability.fault.descriptor().tier < Tier::Dangerous);
-    common.map(|ability| Plan { server, ability }).collect()
+    all.map(|ability| Plan { server, ability: unless_dangerous(ability) }).collect()
+}
+
+fn unless_dangerous(ability: Ability) -> Ability {
+    let d = ability.fault.descriptor();
+    if d.tier < Tier::Dangerous {
+        return ability;
+    }
+    let reason = format!("dangerous, so only by name: `simctl drill {}`", d.id);
+    Ability { available: Err(reason), ..ability }
 }
 
 async fn lane(
@@ -144,7 +152,30 @@ fn last_word(end: &End) -> String {
                 outcome.unexpected.iter().chain(&outcome.left_over).map(String::as_str).collect();
             format!("NOT as the catalogue says: {}", wrong.join("; "))
         }
-        End::Skipped(reason) => format!("not possible here: {reason}"),
+        End::Skipped(reason) => format!("left out: {reason}"),
         End::Broken(reason) => format!("BROKE OFF: {reason}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::faults::Fault;
+
+    #[test]
+    fn a_dangerous_fault_is_told_of_and_not_played() {
+        for fault in faults::ALL {
+            let d = fault.descriptor();
+            let ability = unless_dangerous(Ability { fault: *fault, available: Ok(()) });
+            match ability.available {
+                Ok(()) => assert!(d.tier < Tier::Dangerous, "{}", d.id),
+                Err(reason) => {
+                    assert_eq!(d.tier, Tier::Dangerous, "{}", d.id);
+                    assert!(reason.contains(&format!("`simctl drill {}`", d.id)), "{reason}");
+                }
+            }
+        }
+        let dangerous = |fault: &&dyn Fault| fault.descriptor().tier == Tier::Dangerous;
+        assert!(faults::ALL.iter().any(dangerous), "there is one to tell of");
     }
 }

@@ -26,6 +26,8 @@ pub(super) fn verb(change: Change<'_>) -> &'static str {
         Change::Disconnect { .. } => "disconnect the network of",
         Change::Cpu(_) => "change the CPU limit of",
         Change::Pids(_) => "change the process limit of",
+        Change::Memory(_) => "change the memory limit of",
+        Change::Files(_) => "change the limit of open files of",
     }
 }
 
@@ -54,6 +56,8 @@ pub(super) fn words(change: Change<'_>) -> Vec<String> {
         Change::Pids(limit) => {
             update(vec![format!("--pids-limit={}", limit.map_or(UNLIMITED, i64::from))])
         }
+        Change::Memory(bytes) => update(vec![format!("--memory={bytes}")]),
+        Change::Files(_) => update(vec!["(not possible)".into()]),
     }
 }
 
@@ -94,6 +98,17 @@ pub(super) async fn change(
             };
             bounded(verb, unit, ANSWER, docker.update_container(id, body)).await
         }
+        Change::Files(_) => Err(RuntimeError::Failed {
+            verb,
+            unit: unit.name.clone(),
+            source: anyhow::anyhow!("a container's is set when it is made"),
+        }),
+        Change::Memory(bytes) => {
+            // The limit with swap stays as it was made, so this one cannot be raised above that.
+            let memory = Some(i64::try_from(bytes).unwrap_or(i64::MAX));
+            let body = ContainerUpdateBody { memory, ..Default::default() };
+            bounded(verb, unit, ANSWER, docker.update_container(id, body)).await
+        }
     }
 }
 
@@ -118,6 +133,12 @@ pub(super) fn read_back(
         Change::Pids(limit) => {
             let is_so = seen.limits.is_some_and(|now| now.pids == limit);
             (is_so, seen.limits.map_or_else(String::new, words))
+        }
+        // Nothing was told to it.
+        Change::Files(_) => (false, "as it was made".into()),
+        Change::Memory(bytes) => {
+            let now = seen.memory_limit.map_or_else(|| "none".into(), |now| now.to_string());
+            (seen.memory_limit == Some(bytes), now)
         }
     };
     if is_so {
@@ -227,6 +248,7 @@ mod tests {
         let seen = UnitState {
             networks: Some(vec![attached]),
             limits: Some(limits),
+            memory_limit: Some(1 << 20),
             ..UnitState::default()
         };
         let said = |change| read_back(&unit, change, &seen).is_ok();
@@ -234,5 +256,6 @@ mod tests {
         assert!(!said(Change::Disconnect { network: "lab" }));
         assert!(said(Change::Cpu(limits.cpu)) && !said(Change::Cpu(CpuLimit::of(None, None))));
         assert!(said(Change::Pids(Some(128))) && !said(Change::Pids(None)));
+        assert!(said(Change::Memory(1 << 20)) && !said(Change::Memory(1 << 21)));
     }
 }

@@ -23,6 +23,8 @@ async fn operations_are_spelled_as_a_person_types_them() {
         (Operation::Pause, "docker pause redis-test"),
         (Operation::Unpause, "docker unpause redis-test"),
         (Operation::Kill, "docker kill redis-test"),
+        (Operation::Signal(Signal::Stop), "docker kill --signal STOP redis-test"),
+        (Operation::Adjust(Change::Memory(1 << 20)), "docker update --memory=1048576 redis-test"),
         (
             Operation::Adjust(Change::Connect { network: "lab", aliases: &["cache".to_owned()] }),
             "docker network connect --alias cache lab redis-test",

@@ -87,6 +87,7 @@ impl Record {
             exit_code: None,
             started_at: self.started_at,
             published: Some(vec![self.port]),
+            files: self.life.as_ref().and_then(super::files::of),
             ..UnitState::default()
         }
     }

@@ -122,7 +122,7 @@ async fn a_pid_that_belongs_to_another_program_now_is_not_ours() {
     assert_eq!(status(&runtime, &unit).await, UnitStatus::Exited);
     assert!(runtime.kill(&unit).await.is_err());
     assert!(real.now().is_some(), "not signalled");
-    real.signal(Signal::KILL);
+    real.signal(KernelSignal::KILL);
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use crate::domain::sample::Answer;
 use crate::domain::unit::{UnitState, UnitStatus, UnitUsage};
 use crate::ports::runtime::{ExecLimits, RuntimeKind};
 use crate::targets::notebook::Notebook;
-use crate::targets::{Place, dial};
+use crate::targets::{Place, dial, first_process};
 
 /// The client inside gives up after this by itself: nobody ends it from outside.
 const INSIDE_S: &str = "1";
@@ -34,6 +34,7 @@ pub(super) async fn look(
     }
     // Beside a local process there is no inside: its client would come the same way as ours.
     if is_unreachable(finding) && place.runtime.kind() == RuntimeKind::Docker {
+        facts.first_process = first_process(place, notebook).await;
         facts.inside = inside(place, notebook).await;
     }
     let has_limit = unit.limits.is_some_and(|limits| limits.cpu.quota_us.is_some());
@@ -45,6 +46,16 @@ pub(super) async fn look(
 
 fn is_unreachable(finding: FindingKind) -> bool {
     matches!(finding, FindingKind::ServerDown | FindingKind::ServerHung | FindingKind::ProbeFailing)
+}
+
+async fn first_process(place: &Place, notebook: &mut Notebook<'_>) -> Option<char> {
+    let spelled =
+        format!("{} docker exec {} cat /proc/1/stat", source::FIRST_PROCESS, place.unit.name);
+    let words = |state: &char| match first_process::is_stopped(*state) {
+        true => format!("{state}: stopped by a signal"),
+        false => format!("{state}: not stopped"),
+    };
+    notebook.ask(&spelled, EXEC, first_process::state(place), words).await
 }
 
 /// The server's own client, run beside it.

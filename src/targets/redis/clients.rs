@@ -12,6 +12,11 @@ pub(super) fn parse(list: &str) -> Vec<RedisClient> {
         .collect()
 }
 
+/// How many are kept waiting in a command that never waits by itself; ours bear witness too.
+pub(super) fn held_back(list: &str) -> u64 {
+    list.lines().map(client).filter(RedisClient::is_held_back).count() as u64
+}
+
 fn client(line: &str) -> RedisClient {
     let mut client = RedisClient::default();
     for (field, value) in line.split(' ').filter_map(|part| part.split_once('=')) {
@@ -62,6 +67,19 @@ mod tests {
         idle=0 flags=N db=0 qbuf=26 omem=0 tot-mem=22298 events=r cmd=info user=default redir=-1 resp=2\n\
         id=7 addr=127.0.0.1:48420 laddr=127.0.0.1:6380 fd=9 name=importer age=12 idle=0 flags=N db=0 \
         sub=0 qbuf=20480 qbuf-free=0 omem=4096 tot-mem=66698 events=r cmd=SET user=app redir=-1 resp=2\n";
+
+    #[test]
+    fn who_waits_without_having_asked_to_is_held_back() {
+        let list = |flags: &str, cmd: &str| {
+            format!("id=7 addr=10.0.0.1:5 name=simctl/fresh flags={flags} cmd={cmd} user=default\n")
+        };
+        assert_eq!(held_back(&(list("b", "set") + &list("b", "hset"))), 2);
+        for (flags, cmd) in
+            [("N", "set"), ("b", "blpop"), ("b", "XREADGROUP"), ("b", "ft.search"), ("b", "wait")]
+        {
+            assert_eq!(held_back(&list(flags, cmd)), 0, "{flags} {cmd}");
+        }
+    }
 
     #[test]
     fn clients_are_read_with_everything_a_diagnosis_uses_and_ours_are_left_out() {

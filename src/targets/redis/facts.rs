@@ -33,7 +33,7 @@ impl RedisLink {
         let mut line = self.greet(notebook).await?;
         let info = self.info(&mut line, notebook).await?;
         let settings = self.settings(&mut line, baseline, notebook).await.unwrap_or_default();
-        let clients = self.clients(&mut line, notebook).await.unwrap_or_default();
+        let (clients, held_back) = self.clients(&mut line, notebook).await.unwrap_or_default();
         let whole = |field: &str| info.whole(field).unwrap_or_default();
         let unseen = unseen_buffers(&clients, whole("mem_clients_normal"));
         let dataset_bytes = whole("used_memory_dataset").saturating_sub(unseen);
@@ -70,6 +70,8 @@ impl RedisLink {
             login: self.user.clone().unwrap_or_else(|| "default".into()),
             role: info.text("role").unwrap_or_default().to_owned(),
             master_link: info.text("master_link_status").map(str::to_owned),
+            held_back,
+            fails_over: info.text("master_failover_state").is_some_and(|at| at != "no-failover"),
             last_save: info.text("rdb_last_bgsave_status").unwrap_or_default().to_owned(),
             last_append: info.text("aof_last_write_status").unwrap_or_default().to_owned(),
             settings: settings.clone(),
@@ -135,13 +137,17 @@ impl RedisLink {
         &self,
         line: &mut Line,
         notebook: &mut Notebook<'_>,
-    ) -> Option<Vec<RedisClient>> {
+    ) -> Option<(Vec<RedisClient>, u64)> {
         let limit = Limit::of(self.deadline);
         let list = async {
             let list = line.one(redis::cmd("CLIENT").arg("LIST"), limit).await?;
-            Ok(clients::parse(&redis::from_redis_value::<String>(list).unwrap_or_default()))
+            let list = redis::from_redis_value::<String>(list).unwrap_or_default();
+            Ok((clients::parse(&list), clients::held_back(&list)))
         };
-        let words = |clients: &Vec<RedisClient>| clients::words(clients);
+        let words = |(clients, held_back): &(Vec<RedisClient>, u64)| match held_back {
+            0 => clients::words(clients),
+            some => format!("{}; {some} of all are held back", clients::words(clients)),
+        };
         notebook.ask(source::REDIS_CLIENTS, self.deadline, list, words).await
     }
 

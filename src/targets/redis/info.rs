@@ -80,7 +80,7 @@ impl Info {
 
     /// Everything in here that a detector or a person may want, by the names of `domain::sample`.
     pub(super) fn readings(&self) -> Readings {
-        const PLAIN: [(&str, &str); 10] = [
+        const PLAIN: [(&str, &str); 12] = [
             (reading::USED_MEMORY_BYTES, "used_memory"),
             (reading::MAXMEMORY_BYTES, "maxmemory"),
             (reading::DATASET_BYTES, "used_memory_dataset"),
@@ -90,6 +90,8 @@ impl Info {
             (reading::MAXCLIENTS, "maxclients"),
             (reading::REJECTED_CONNECTIONS_TOTAL, "rejected_connections"),
             (reading::EVICTED_KEYS_TOTAL, "evicted_keys"),
+            (reading::HITS_TOTAL, "keyspace_hits"),
+            (reading::MISSES_TOTAL, "keyspace_misses"),
             (reading::COMMANDS_PER_SECOND, "instantaneous_ops_per_sec"),
         ];
         let plain = PLAIN.iter().map(|(name, field)| (*name, self.whole(field)));

@@ -88,13 +88,9 @@ impl RedisProbe {
         }
     }
 
-    /// A read, then a write: a server that lets writes hang has answered the read already.
-    fn client_questions(&self) -> Pipeline {
+    fn write(&self, questions: &mut Pipeline) {
         let beat = self.beats.fetch_add(1, Ordering::Relaxed);
-        let mut questions = Pipeline::new();
-        questions.cmd("GET").arg(HEARTBEAT_KEY);
         questions.cmd("SET").arg(HEARTBEAT_KEY).arg(beat).arg("EX").arg(HEARTBEAT_TTL_S);
-        questions
     }
 }
 
@@ -103,13 +99,19 @@ impl Probe for RedisProbe {
     async fn held(&self) -> Sample {
         let mut draft = Draft::new(Origin::Held);
         let limit = Limit::of(self.link.deadline);
-        let mut questions = self.client_questions();
-        questions.cmd("INFO").cmd("INFO").arg("commandstats");
-        let asked = self
-            .link
-            .kept
-            .slot()
-            .ask(self.join(limit), async |held| held.ask(&questions, limit).await)
+        let (mut questions, mut write) = (Pipeline::new(), Pipeline::new());
+        questions.cmd("GET").arg(HEARTBEAT_KEY).cmd("INFO").cmd("INFO").arg("commandstats");
+        self.write(&mut write);
+        let kept = self.link.kept.slot();
+        let asked = kept
+            .ask(self.join(limit), async |held| {
+                // The write last: a server that lets writes hang has answered all else already.
+                let asked = futures::join!(held.ask(&questions, limit), held.ask(&write, limit));
+                match asked {
+                    (Ok(replies), Err(hung @ Answer::Hung { .. })) => Ok((replies, Err(hung))),
+                    (replies, written) => Ok((replies?, Ok(written?))),
+                }
+            })
             .await;
         match asked {
             Asked::NotConnected(answer) => draft.connect = answer,
@@ -118,13 +120,21 @@ impl Probe for RedisProbe {
                 draft.connect = Answer::Ok;
                 draft.read = failed;
             }
-            Asked::Answered(replies) => {
+            Asked::Answered((replies, written)) => {
                 draft.connect = Answer::Ok;
                 let mut replies = replies.into_iter().map(reply);
                 draft.read = replies.next().map_or(Answer::NotAsked, answer);
-                draft.write = replies.next().map_or(Answer::NotAsked, answer);
+                draft.write = match written {
+                    Ok(mut written) => written.pop().map(reply).map_or(Answer::NotAsked, answer),
+                    Err(hung) => {
+                        kept.give_up().await;
+                        hung
+                    }
+                };
                 if let Some(Ok(info)) = replies.next() {
-                    draft.readings = self.readings(&Info::parse(&info), replies.next());
+                    let info = Info::parse(&info);
+                    draft.read = with_progress(draft.read, &info);
+                    draft.readings = self.readings(&info, replies.next());
                 }
             }
         }
@@ -138,7 +148,11 @@ impl Probe for RedisProbe {
             Err(answer) => draft.connect = answer,
             Ok(mut talk) => {
                 draft.connect = Answer::Ok;
-                let replies = talk.ask(&self.client_questions(), limit).await;
+                // A read, then a write: a server that lets writes hang has answered the read already.
+                let mut questions = Pipeline::new();
+                questions.cmd("GET").arg(HEARTBEAT_KEY);
+                self.write(&mut questions);
+                let replies = talk.ask(&questions, limit).await;
                 let mut replies = replies.into_iter();
                 draft.read = replies.next().map_or(Answer::NotAsked, answer);
                 if !matches!(draft.read, Answer::Gone { .. } | Answer::Hung { .. }) {
@@ -169,6 +183,16 @@ impl Probe for RedisProbe {
                 Err(failed(answer))
             }
         }
+    }
+}
+
+/// A server that loads says how far it is, but not to who only wants a key.
+fn with_progress(read: Answer, info: &Info) -> Answer {
+    match (read, info.text("loading_loaded_perc")) {
+        (Answer::Starting { text }, Some(percent)) => {
+            Answer::Starting { text: format!("{text} ({percent} % loaded)") }
+        }
+        (read, _) => read,
     }
 }
 

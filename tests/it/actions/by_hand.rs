@@ -2,8 +2,9 @@
 //! follows from it must mend it. Nothing here knows of injections.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::process::{Child, Stdio};
 use std::sync::Arc;
 
 use redis::aio::MultiplexedConnection;
@@ -47,8 +48,9 @@ impl Watched {
     }
 
     async fn look(&mut self) {
-        self.samples.push(self.probe.held().await);
+        // The kept connection last: whether it is answered decides what a newcomer's trouble is.
         self.samples.push(self.probe.fresh().await);
+        self.samples.push(self.probe.held().await);
     }
 
     fn present(&self) -> Vec<Finding> {
@@ -277,4 +279,142 @@ async fn a_flush_is_told_from_keys_that_go_otherwise() {
     watched.look().await;
     watched.look().await;
     assert_eq!(watched.present(), [], "they are back");
+}
+
+#[tokio::test]
+async fn writes_held_back_by_a_pause_go_on_and_none_is_lost() {
+    let mut watched = Watched::over(&LAB).await;
+    let mut client = watched.client().await;
+    let () = ask(&mut client, "CLIENT PAUSE 60000 WRITE").await;
+    let mut waits = watched.deaf(b"SET order paid\r\n");
+    watched.mended(FindingKind::WritesRefused, "client-pause", &["unpause_redis_clients"]).await;
+    let mut answer = [0; 5];
+    waits.read_exact(&mut answer).expect("it is answered now");
+    assert_eq!(&answer, b"+OK\r\n");
+    assert_eq!(ask::<String>(&mut client, "GET order").await, "paid");
+}
+
+#[tokio::test]
+async fn a_server_that_moved_to_another_port_is_called_back_over_the_kept_connection() {
+    let mut watched = Watched::over(&LAB).await;
+    let mut insider = watched.client().await;
+    let home = watched.baseline["port"].clone();
+    let elsewhere = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = elsewhere.local_addr().expect("bound").port();
+    drop(elsewhere);
+    let () = ask(&mut insider, &format!("CONFIG SET port {port}")).await;
+    watched.mended(FindingKind::ProbeFailing, "bind", &["reset_redis_setting"]).await;
+    let now: Vec<String> = ask(&mut insider, "CONFIG GET port").await;
+    assert_eq!(now[1], home);
+}
+
+/// A program that runs beside the test, until it is dropped.
+struct Beside(Child);
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_keeps_everybody_waiting_is_named_and_left_to_a_person() {
+    let mut watched = Watched::over(&LAB).await;
+    let mut client = watched.client().await;
+    let item = |n: u64| format!("ticket-{}", n * 7_919 % 1_000_003);
+    for batch in 0..120 {
+        let mut push = redis::cmd("RPUSH");
+        push.arg("tickets");
+        for n in 0..2_000 {
+            push.arg(item(batch * 2_000 + n));
+        }
+        let () = push.query_async(&mut client).await.expect("there is room");
+    }
+    let port = watched.redis.link.port.to_string();
+    let sort = ["-p", &port, "-r", "100000", "SORT", "tickets", "ALPHA", "LIMIT", "0", "1"];
+    let mut sorter = std::process::Command::new("redis-cli");
+    let sorter = sorter.args(sort).stdout(Stdio::null()).spawn().expect("redis-cli runs");
+    let _sorter = Beside(sorter);
+    let (facts, diagnosis) = watched.diagnosed(FindingKind::Slow).await;
+    let leading: Vec<_> = diagnosis.causes.iter().map(|j| (j.cause.as_str(), j.grade)).collect();
+    // What it runs in is not known here, so a CPU limit cannot be ruled out.
+    assert_eq!(leading, [("blocking-command", Grade::Likely)], "{diagnosis:#?}");
+    assert!(diagnosis.causes[0].because.contains("sort tickets"), "{diagnosis:#?}");
+    assert_eq!(remedies(&diagnosis, &facts, &[], &[]).candidates, []);
+}
+
+/// Reads here and there and fills in what is missing.
+async fn use_cache(client: &mut MultiplexedConnection, round: u64) {
+    for n in 0..150 {
+        let key = format!("page:{}", (round * 150 + n) * 7_919 % 4_000);
+        let found: Option<String> =
+            redis::cmd("GET").arg(&key).query_async(client).await.expect("it answers");
+        if found.is_none() {
+            let page = "x".repeat(2_000);
+            let () =
+                redis::cmd("SET").arg(&key).arg(page).query_async(client).await.expect("it fits");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_cache_that_lost_its_room_gets_it_back_and_a_full_one_is_let_be() {
+    let mut watched = Watched::over(&LAB).await;
+    let mut client = watched.client().await;
+    for round in 0..60 {
+        use_cache(&mut client, round).await;
+        watched.look().await;
+    }
+    assert_eq!(watched.present(), [], "a cache at work");
+    let () = ask(&mut client, "CONFIG SET maxmemory-policy allkeys-lru").await;
+    let () = ask(&mut client, "CONFIG SET maxmemory 4mb").await;
+    for round in 60..400 {
+        use_cache(&mut client, round).await;
+        watched.look().await;
+        if !watched.present().is_empty() {
+            break;
+        }
+    }
+    let both = ["reset_redis_setting", "reset_redis_setting"];
+    watched.mended(FindingKind::CacheMisses, "eviction", &both).await;
+    let now: Vec<String> = ask(&mut client, "CONFIG GET maxmemory-policy").await;
+    assert_eq!(now[1], "noeviction");
+}
+
+#[tokio::test]
+async fn seconds_of_loading_are_a_start_and_no_incident() {
+    let slowly = [
+        &LAB[..],
+        &["--rdbcompression", "no", "--loading-process-events-interval-bytes", "32768"],
+        &["--key-load-delay", "100"],
+    ];
+    let mut watched = Watched::over(&slowly.concat()).await;
+    let mut client = watched.client().await;
+    let fill = "for i = 1, 50000 do redis.call('SET', 'k' .. i, string.rep('x', 100)) end";
+    let () = redis::cmd("EVAL").arg(fill).arg(0).query_async(&mut client).await.expect("filled");
+    let () = ask(&mut client, "SAVE").await;
+    let place = watched.redis.server(Way::Inside).place.expect("it is in a place");
+    place.runtime.restart(&place.unit, std::time::Duration::ZERO).await.expect("it restarts");
+    while TcpStream::connect(("127.0.0.1", watched.redis.link.port)).is_err() {}
+
+    watched.samples.clear();
+    let mut told = std::collections::BTreeSet::new();
+    loop {
+        watched.look().await;
+        assert_eq!(watched.present(), [], "{:?}", watched.samples);
+        let newest = &watched.samples[watched.samples.len() - 2..];
+        if newest.iter().all(Sample::is_clean) {
+            break;
+        }
+        let words = newest.iter().map(|sample| sample.read.describe());
+        told.extend(words.filter(|words| words.contains("% loaded")));
+    }
+    let loading = watched.samples.iter().filter(|sample| sample.is_starting());
+    let times: Vec<_> = loading.map(|sample| sample.at).collect();
+    let (first, last) = (times.first().expect("it loaded"), times.last().expect("it loaded"));
+    assert!((*last - *first).num_seconds() >= 4, "long enough to be taken for a trouble");
+    assert!(told.len() > 2, "it says how far it is: {told:?}");
+    let keys: u64 = ask(&mut watched.client().await, "DBSIZE").await;
+    assert!(keys >= 50_000);
 }

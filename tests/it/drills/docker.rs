@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::crash::bench::{Engine, Lab, Said, eventually};
 
 mod by_hand;
+mod mended;
 mod several;
 
 /// Keys of an application beside the leak, one of them with a time to live.

@@ -1,9 +1,10 @@
 //! What is behind a Redis in trouble: memory, keys, clients, scripts, disk, access, replication.
 
 use crate::agent::playbook::arguments::{
-    dead_master, giant_key, half_sent_commands, healthy_bind, healthy_maxclients,
-    healthy_maxmemory, healthy_min_replicas, healthy_password, healthy_rule, idle_client_ids,
-    leaking_prefix, none, spare_file, unread_answers, with_room, writer_ids,
+    dead_master, giant_key, half_sent_commands, healthy_maxclients, healthy_maxmemory,
+    healthy_min_replicas, healthy_password, healthy_pids, healthy_place, healthy_policy,
+    healthy_policy_alone, healthy_room, healthy_rule, idle_client_ids, leaking_prefix, none,
+    spare_file, unread_answers, with_room, with_room_and_a_child, writer_ids,
 };
 use crate::agent::playbook::{Remedy, Row, Use, Wrong};
 
@@ -63,6 +64,26 @@ pub(super) const ROWS: &[Row] = &[
             },
         ],
         advice: "who lowered maxmemory, and the configuration file it should be in",
+    },
+    Row {
+        cause: "client-pause",
+        remedies: &[Remedy {
+            uses: &[Use { action: "unpause_redis_clients", args: none }],
+            only_after: None,
+            why: "Taking the order back lets every client go on where it waits; nothing is lost and nobody is cut",
+            effect: "writes that waited are carried out, and new ones are answered at once",
+        }],
+        wrong: &[
+            Wrong {
+                what: "restart_redis",
+                does: "loses what is not on disk, and every write that waits",
+            },
+            Wrong {
+                what: "kill_redis_clients",
+                does: "their writes are lost, and the next ones wait just the same",
+            },
+        ],
+        advice: "who ordered CLIENT PAUSE, and whether a switch to another server was under way",
     },
     Row {
         cause: "busy-script",
@@ -154,7 +175,7 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         cause: "bind",
         remedies: &[Remedy {
-            uses: &[Use { action: "reset_redis_setting", args: healthy_bind }],
+            uses: &[Use { action: "reset_redis_setting", args: healthy_place }],
             only_after: None,
             why: "Restoring the setting of the healthy server cures it, from inside where new clients find nobody",
             effect: "new clients are let in again; no key is touched",
@@ -239,7 +260,25 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         cause: "fork-fails",
-        remedies: &[],
+        remedies: &[
+            Remedy {
+                uses: &[
+                    Use { action: "reset_pids_limit", args: healthy_pids },
+                    Use { action: "save_redis", args: with_room },
+                ],
+                only_after: None,
+                why: "Give back the processes of the healthy server, then save: only a snapshot that works makes the \
+                      server take writes again",
+                effect: "writes work again, and the data is on disk; nothing is restarted",
+            },
+            Remedy {
+                uses: &[Use { action: "save_redis", args: with_room_and_a_child }],
+                only_after: None,
+                why: "A child can be started as far as anybody can see; only a snapshot that works makes the server \
+                      take writes again",
+                effect: "writes work again, and the data is on disk",
+            },
+        ],
         wrong: &[
             Wrong { what: "cleaning the disk", does: "nothing: the disk has room" },
             Wrong {
@@ -247,7 +286,7 @@ pub(super) const ROWS: &[Row] = &[
                 does: "the save before the stop fails, and what changed is lost",
             },
         ],
-        advice: "the limit of processes (pids.max) and of memory where it runs, then save_redis",
+        advice: "who lowered the limit of processes (pids.max) where it runs, and the memory left there",
     },
     Row {
         cause: "big-key",
@@ -339,6 +378,38 @@ pub(super) const ROWS: &[Row] = &[
         advice: "a copy of the data from before (a backup, a replica that was cut off, an append-only file), \
                  put beside and not over the dump on disk; the load on what this data was computed from; and \
                  an ACL that keeps FLUSHALL and FLUSHDB from programs",
+    },
+    Row {
+        cause: "eviction",
+        remedies: &[
+            Remedy {
+                uses: &[
+                    Use { action: "reset_redis_setting", args: healthy_room },
+                    Use { action: "reset_redis_setting", args: healthy_policy },
+                ],
+                only_after: None,
+                why: "Restoring the room and the policy of the healthy server, in this order, ends the evictions and \
+                      removes nothing",
+                effect: "keys stay; clients find them again once they are filled in",
+            },
+            Remedy {
+                uses: &[Use { action: "reset_redis_setting", args: healthy_room }],
+                only_after: None,
+                why: "Restoring the room of the healthy server ends the evictions and removes nothing",
+                effect: "keys stay; clients find them again once they are filled in",
+            },
+            Remedy {
+                uses: &[Use { action: "reset_redis_setting", args: healthy_policy_alone }],
+                only_after: None,
+                why: "Restoring the policy of the healthy server ends the evictions and removes nothing",
+                effect: "keys stay; clients find them again once they are filled in",
+            },
+        ],
+        wrong: &[
+            Wrong { what: "restart_redis", does: "loses every key, and everybody misses" },
+            Wrong { what: "clear_redis_cache", does: "makes room by removing what is asked for" },
+        ],
+        advice: "who lowered the limit or changed the policy; if neither, what the data grew by",
     },
     Row {
         cause: "maxclients",
