@@ -27,6 +27,7 @@
 //! | [`agent`] | asks, diagnoses, chooses from the playbook, previews; [`agent::model`] a model in its place, checked |
 //! | [`actions`] | one file per remedy; `ALL` is the closed set |
 //! | [`faults`] | one file per way to break the lab, and the detached watchdog |
+//! | [`inspect`] | one file per read-only question; `ALL` is the list |
 //! | [`targets`] | one folder per kind of server: connect, probe, gather facts |
 //! | [`runtime`] | containers and local processes |
 //! | [`lab`] | our own servers to break |
@@ -58,6 +59,7 @@ pub mod diagnose;
 pub mod domain;
 pub mod engine;
 pub mod faults;
+pub mod inspect;
 pub mod lab;
 pub mod metrics;
 pub mod narrate;

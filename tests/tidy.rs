@@ -22,9 +22,10 @@ const IMPURE: [&str; 12] = [
 ];
 
 /// What a file must hold to be a kind, by folder; the rest of a folder serves the kinds.
-const KINDS: [(&str, &str); 5] = [
+const KINDS: [(&str, &str); 6] = [
     ("actions", ": Descriptor = Descriptor {"),
     ("faults", ": Descriptor = Descriptor {"),
+    ("inspect", ": Inspection = Inspection {"),
     ("detect", "fn judge("),
     ("diagnose", ": Judge = "),
     ("tui/screens", "impl Screen for "),

@@ -1,9 +1,10 @@
-//! The rights that watching and acting take on a server, added up from the catalogue.
+//! The rights that watching, asking and acting take on a server, added up from the catalogue.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::ALL;
 use crate::domain::target::Engine;
+use crate::inspect;
 
 /// A right an action takes on the server it acts on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,6 +83,9 @@ pub fn rights(engine: Engine) -> Rights {
         if d.engine.is_none_or(|own| own == engine) {
             rights.add(d.id, d.needs);
         }
+    }
+    for inspection in inspect::of(engine) {
+        rights.add(inspection.id, inspection.needs);
     }
     rights
 }

@@ -23,6 +23,7 @@ mod faults;
 mod grants;
 mod host;
 mod incidents;
+mod inspect;
 mod lab;
 mod orders;
 mod parse;
@@ -101,6 +102,8 @@ enum Command {
     Faults(faults::Faults),
     Actions(actions::Actions),
     Grants(grants::Grants),
+    Pg(inspect::Pg),
+    Redis(inspect::Redis),
     History(records::History),
     Report(records::Report),
     Agent(agent::Agent),
@@ -204,6 +207,8 @@ async fn dispatch(cli: Cli) -> Done {
         Command::Verify(args) => orders::verify(&context, &args).await,
         Command::Note(args) => orders::note(&context, &args).await,
         Command::Resolve(args) => orders::resolve(&context, &args).await,
+        Command::Redis(args) => Box::pin(inspect::redis(&context, &args)).await,
+        Command::Pg(args) => Box::pin(inspect::pg(&context, &args)).await,
         Command::History(args) => records::history(&context, &args).await,
         Command::Agent(args) => Box::pin(agent::run(&context, &args)).await,
         Command::Report(args) => records::report(&context, &args).await,

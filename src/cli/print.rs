@@ -1,7 +1,7 @@
 //! Printing: lines, aligned tables, JSON. Text that servers wrote is made harmless on the way.
 
 use std::fmt::{Display, Write as _};
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 
 use serde::Serialize;
 
@@ -22,6 +22,16 @@ impl Print {
             writeln!(out, "{}", clean(line))?;
         }
         Ok(out.flush()?)
+    }
+
+    /// A page in place of the one before, where a terminal shows it.
+    pub(super) fn page(self, text: impl Display) -> anyhow::Result<()> {
+        let mut out = io::stdout().lock();
+        if out.is_terminal() {
+            write!(out, "\x1b[H\x1b[2J")?;
+        }
+        drop(out);
+        self.line(text)
     }
 
     /// A value as JSON on standard output.

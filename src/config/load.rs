@@ -11,7 +11,7 @@ use super::file::{File, Span};
 use super::layers::{Layers, Shown, Source};
 use super::secret::Secret;
 use super::text::FileText;
-use super::{Config, LAB_TARGETS, LabConfig, RuntimeChoice, dirs, target};
+use super::{Config, LAB_TARGETS, LabConfig, RuntimeChoice, TargetConfig, dirs, target};
 use crate::domain::incident::RemediationMode;
 use crate::domain::ledger::Limits;
 use crate::domain::policy::{Policy, Rule};
@@ -56,6 +56,17 @@ pub fn load(flags: &Flags, env: &dyn Fn(&str) -> Option<String>) -> Result<Loade
     }
     let path = Some(text.path).filter(|path| !path.as_os_str().is_empty());
     Ok(Loaded { config, file: path, shown })
+}
+
+/// The server at a URL, as if a file named it: the same words, the same refusals.
+pub fn at_url(url: &Secret) -> Result<TargetConfig, ConfigError> {
+    let text = FileText::default();
+    let mut layers = Layers::new(&text, &|_| None);
+    let found = target::at_url(&mut layers, url);
+    found.ok_or_else(|| {
+        let problems = layers.problems.iter();
+        ConfigError(problems.map(|problem| problem.replace("--url.url", "--url")).collect())
+    })
 }
 
 /// The first file there is: the one that was named, `./simctl.toml`, the user's.

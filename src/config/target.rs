@@ -26,6 +26,15 @@ pub(super) fn all(
     targets
 }
 
+/// The server at a URL that no file names; it is called by its address.
+pub(super) fn at_url(layers: &mut Layers<'_>, url: &Secret) -> Option<TargetConfig> {
+    let entry =
+        TargetEntry { name: Some("url".into()), url: Some(url.clone()), ..TargetEntry::default() };
+    let mut target = one(layers, "--url", entry)?;
+    target.id = format!("{}:{}", target.host, target.port).into();
+    Some(target)
+}
+
 fn refuse_clash(
     layers: &mut Layers<'_>,
     key: &str,

@@ -28,6 +28,8 @@ const GOODBYE: Duration = Duration::from_millis(200);
 pub enum Session {
     /// Reads only, never waits for a lock, is never ended for idling.
     Monitor,
+    /// As [`Self::Monitor`], and cheap for the server: one process per question, times in UTC.
+    Inspect,
     /// As the application has it: nothing is overridden, so that its troubles show.
     App,
     /// Works under any setting a fault may have left: no timeouts but a short one for locks, may write.
@@ -41,6 +43,12 @@ impl Session {
                 "-c statement_timeout=5s -c lock_timeout=100ms -c jit=off \
                  -c idle_in_transaction_session_timeout=10s \
                  -c default_transaction_read_only=on -c search_path=pg_catalog",
+            ),
+            Self::Inspect => Some(
+                "-c statement_timeout=5s -c lock_timeout=100ms -c jit=off \
+                 -c idle_in_transaction_session_timeout=10s \
+                 -c default_transaction_read_only=on -c search_path=pg_catalog \
+                 -c max_parallel_workers_per_gather=0 -c timezone=UTC",
             ),
             Self::App => None,
             Self::Fixer => Some(
@@ -123,6 +131,11 @@ impl PostgresLink {
         self.open(login, purpose, session, &Trust::default(), Limit::of(self.deadline))
             .await
             .map_err(|answer| connect_error(&self.name, answer))
+    }
+
+    /// Asks the server to cancel what a session of ours runs.
+    pub(crate) async fn cancel(&self, connection: &PgConnection) -> Result<(), Answer> {
+        Limit::of(self.deadline).run(Box::pin(connection.cancel(self, &Trust::default()))).await
     }
 
     pub(super) async fn open(

@@ -5,7 +5,7 @@ use crate::diagnose::facts::RedisClient;
 use crate::domain::words::bytes;
 
 /// Reads the list. Our own connections are known by their names.
-pub(super) fn parse(list: &str) -> Vec<RedisClient> {
+pub(crate) fn parse(list: &str) -> Vec<RedisClient> {
     list.lines()
         .map(client)
         .filter(|c| c.id != 0 && !c.name.starts_with(CLIENT_NAME_PREFIX))

@@ -9,14 +9,14 @@ use crate::domain::sample::reading;
 
 /// The fields of one INFO reply: where each name and its value stand in the text. Most are never looked at.
 #[derive(Debug, Default)]
-pub(super) struct Info {
+pub(crate) struct Info {
     text: String,
     fields: Vec<(Range<usize>, Range<usize>)>,
 }
 
 impl Info {
     /// Reads the reply; one that is no text is an empty INFO.
-    pub(super) fn parse(reply: &Value) -> Self {
+    pub(crate) fn parse(reply: &Value) -> Self {
         let text = match reply {
             Value::BulkString(bytes) => String::from_utf8_lossy(bytes).into_owned(),
             Value::VerbatimString { text, .. } | Value::SimpleString(text) => text.clone(),
@@ -34,7 +34,7 @@ impl Info {
         Self { text, fields }
     }
 
-    pub(super) fn text(&self, field: &str) -> Option<&str> {
+    pub(crate) fn text(&self, field: &str) -> Option<&str> {
         self.fields().find(|(name, _)| *name == field).map(|(_, value)| value)
     }
 
@@ -43,26 +43,31 @@ impl Info {
         self.fields.iter().map(move |(name, value)| (part(name), part(value)))
     }
 
-    pub(super) fn whole(&self, field: &str) -> Option<u64> {
+    pub(crate) fn whole(&self, field: &str) -> Option<u64> {
         self.text(field)?.parse().ok()
     }
 
     /// Keys in all databases; `None` when the keyspace was not given.
-    pub(super) fn keys(&self) -> Option<u64> {
+    pub(crate) fn keys(&self) -> Option<u64> {
         // The section has a line per database that is not empty, so an empty server has none.
         self.text("used_memory")?;
         Some(self.inner_sums("db", "keys"))
     }
 
+    /// Keys in all databases that have a time to live.
+    pub(crate) fn expiring(&self) -> u64 {
+        self.inner_sums("db", "expires")
+    }
+
     /// How often this error was given out; `None` on a server that does not count them.
-    pub(super) fn errors(&self, code: &str) -> Option<u64> {
+    pub(crate) fn errors(&self, code: &str) -> Option<u64> {
         self.text("total_error_replies")?;
         let counted = self.text(&format!("errorstat_{code}"));
         Some(counted.and_then(|value| inner(value, "count")).unwrap_or(0))
     }
 
     /// How often this command was called, out of the command statistics; `None` when it was not.
-    pub(super) fn calls(&self, command: &str) -> Option<u64> {
+    pub(crate) fn calls(&self, command: &str) -> Option<u64> {
         inner(self.text(&format!("cmdstat_{command}"))?, "calls")
     }
 
@@ -79,7 +84,7 @@ impl Info {
     }
 
     /// Everything in here that a detector or a person may want, by the names of `domain::sample`.
-    pub(super) fn readings(&self) -> Readings {
+    pub(crate) fn readings(&self) -> Readings {
         const PLAIN: [(&str, &str); 12] = [
             (reading::USED_MEMORY_BYTES, "used_memory"),
             (reading::MAXMEMORY_BYTES, "maxmemory"),
@@ -127,6 +132,7 @@ mod tests {
                           dbx:keys=9\r\ndb:keys=9\r\n",
         );
         assert_eq!(given.keys(), Some(7));
+        assert_eq!(given.expiring(), 1);
         assert_eq!(info("used_memory:1\r\n").keys(), Some(0), "an empty server");
         assert_eq!(info("").keys(), None, "no answer is not an empty server");
     }

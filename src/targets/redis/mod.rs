@@ -8,7 +8,7 @@ use crate::domain::sample::Answer;
 
 pub mod acl;
 mod big;
-mod clients;
+pub(crate) mod clients;
 mod connect;
 mod facts;
 mod flush;
@@ -18,10 +18,11 @@ mod keys;
 mod line;
 mod probe;
 mod rights;
-mod slowlog;
+pub(crate) mod slowlog;
 
 pub use connect::CLIENT_NAME_PREFIX;
 pub use held::{Entered, KeptConnection};
+pub(crate) use info::Info;
 pub use probe::{HEARTBEAT_KEY, RedisProbe};
 
 /// Address and login of a Redis server. Cheap to clone.

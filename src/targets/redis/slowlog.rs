@@ -37,7 +37,7 @@ impl RedisLink {
     }
 }
 
-fn parse(time: &Value, log: &Value) -> Vec<SlowCommand> {
+pub(crate) fn parse(time: &Value, log: &Value) -> Vec<SlowCommand> {
     let now = items(time).first().and_then(number).unwrap_or_default();
     items(log).iter().filter_map(|entry| read(items(entry), now)).collect()
 }
