@@ -16,7 +16,7 @@ use simctl::faults::{Marks, complete_params, named};
 use simctl::targets::Server;
 use tokio::sync::{mpsc, oneshot};
 
-mod bench;
+pub(crate) mod bench;
 mod detached;
 mod guards;
 mod local;

@@ -8,6 +8,7 @@ mod console;
 mod crash;
 mod drills;
 mod faults;
+mod inspect;
 mod lab;
 mod random_schedules;
 mod scenarios;
