@@ -382,7 +382,7 @@ fn turned_away(behind: &str) -> Facts {
     facts
 }
 
-fn cut_off() -> Facts {
+fn timed_out() -> Facts {
     let mut facts = changed(FindingKind::ProbeFailing, "statement_timeout", "0ms", "1ms");
     let mut cut = redis_sample(0.0, 0, 0, Answer::NotAsked);
     cut.read = error("57014", "canceling statement due to statement timeout");
@@ -407,7 +407,7 @@ fn built_in_vain() -> Facts {
 #[test]
 fn what_a_postgres_keeps_or_cuts_off_ends_by_one_small_step_and_by_nothing_larger() {
     let stories: [(&str, Facts, &[&str]); 11] = [
-        ("timeouts", cut_off(), &["reset_pg_setting"]),
+        ("timeouts", timed_out(), &["reset_pg_setting"]),
         ("autovacuum-off", unvacuumed(), &["vacuum_table and reset_pg_setting"]),
         ("archive-fails", with_wal("/bin/false", &[]), &["reset_pg_setting"]),
         ("archive-fails", with_wal("cp", &[]), &[]),
@@ -428,7 +428,7 @@ fn what_a_postgres_keeps_or_cuts_off_ends_by_one_small_step_and_by_nothing_large
         (
             "timeouts",
             {
-                let mut facts = cut_off();
+                let mut facts = timed_out();
                 let own = PgOverride { name: "statement_timeout".into(), ..PgOverride::default() };
                 let standing = facts.postgres.as_mut().unwrap().standing.as_mut();
                 standing.unwrap().overrides.push(own);
