@@ -1,6 +1,6 @@
 //! `redis config-drift`: settings that are not as they were when the server was last known to be well.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -10,6 +10,8 @@ use super::report::{Check, Column, Content, Draft, Grade, Table, Unit};
 use super::unknown::Unknown;
 use super::{Ask, Given, Inspection};
 use crate::actions::Need;
+use crate::domain::step::watch::BASELINE_FORMAT;
+use crate::domain::unit::setting;
 
 pub(super) static INSPECTION: Inspection = Inspection {
     id: "check_redis_config_drift",
@@ -63,10 +65,9 @@ async fn look(desk: &mut RedisDesk, _given: &Given) -> Draft {
 }
 
 fn changed(was: &BTreeMap<String, String>, is: &BTreeMap<String, String>) -> Vec<Change> {
-    // Limits of what the server runs in are in a baseline too, and no settings of the server.
-    let ours = |name: &&String| !name.starts_with(crate::domain::unit::setting::PREFIX);
-    let names: std::collections::BTreeSet<&String> =
-        was.keys().chain(is.keys()).filter(ours).collect();
+    // Limits of what the server runs in and the mark of its format are in a baseline too.
+    let ours = |name: &&String| !name.starts_with(setting::PREFIX) && *name != BASELINE_FORMAT;
+    let names: BTreeSet<&String> = was.keys().chain(is.keys()).filter(ours).collect();
     let change = |name: &String| Change {
         name: name.clone(),
         was: was.get(name).cloned(),
@@ -115,6 +116,9 @@ mod tests {
         let names: Vec<String> = changed(&was, &is).into_iter().map(|change| change.name).collect();
         assert_eq!(names, ["gone", "maxmemory", "new"]);
         assert!(changed(&was, &was).is_empty());
+        let recorded = settings(&[(BASELINE_FORMAT, "2"), ("unit.cpu", "1"), ("timeout", "0")]);
+        let read = settings(&[("timeout", "0")]);
+        assert!(changed(&recorded, &read).is_empty(), "only settings of the server are compared");
     }
 
     #[test]

@@ -29,7 +29,7 @@ mod investigate;
 mod recover;
 mod stop;
 mod take_back;
-mod watch;
+pub(crate) mod watch;
 
 #[cfg(test)]
 mod tests;

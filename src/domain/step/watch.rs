@@ -22,7 +22,7 @@ const CALM: TimeDelta = TimeDelta::seconds(5);
 const NOTICED: TimeDelta = TimeDelta::seconds(2);
 
 /// What is read for a baseline grew over the versions; a new number here has the old ones completed.
-pub(super) const BASELINE_FORMAT: &str = "baseline.format";
+pub(crate) const BASELINE_FORMAT: &str = "baseline.format";
 const CURRENT_FORMAT: &str = "3";
 
 impl Turn<'_> {
