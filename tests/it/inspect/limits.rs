@@ -2,13 +2,16 @@
 
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use simctl::domain::target::Engine;
-use simctl::inspect::Grade;
+use simctl::inspect::{Given, Grade};
 use simctl::targets::postgres::Session;
 use simctl::targets::{Link, Server};
 use tokio_postgres::error::SqlState;
 
-use super::bench::{ask, check, desk, pg, postgres, rows, run, superuser, try_session, unknown};
+use super::bench::{
+    ask, check, desk, one, pg, postgres, rows, run, superuser, try_session, unknown,
+};
 
 fn link(server: &Server) -> &simctl::targets::postgres::PostgresLink {
     match &server.link {
@@ -95,4 +98,48 @@ async fn when_the_slots_are_gone_an_open_desk_goes_on_answering_and_a_new_one_sa
     assert_eq!(unknown(&late, "connect"), Some("refused"));
     assert!(check(&late, "connect").evidence.contains("53300"));
     assert!(check(&late, "connect").advice.contains("--watch"));
+}
+
+const OURS: &str = "select pid from pg_stat_activity where application_name = 'simctl/inspect'";
+
+#[tokio::test]
+async fn a_session_that_hangs_costs_its_question_and_the_next_goes_over_a_new_one() {
+    let bench = postgres(&[]);
+    let boss = superuser(&bench).await;
+    let mut desk = desk(&bench);
+    ask(&mut desk, Engine::Postgres, "connections", &[]).await;
+    let hung: i32 = one(&boss, OURS).await.parse().expect("a pid");
+    let hung = Pid::from_raw(hung).expect("a process");
+    kill_process(hung, Signal::STOP).expect("it can be stopped");
+    let began = Instant::now();
+    let report = ask(&mut desk, Engine::Postgres, "health", &[]).await;
+    kill_process(hung, Signal::CONT).expect("it goes on, and ends");
+    assert_eq!(unknown(&report, "sessions"), Some("timed_out"));
+    assert_eq!(unknown(&report, "checkpoints"), None, "asked over a new session");
+    assert!(began.elapsed() < Duration::from_secs(12), "{:?}", began.elapsed());
+    assert_eq!(check(&report, "sessions").grade, Grade::Inconclusive);
+}
+
+#[tokio::test]
+async fn a_session_that_was_ended_is_opened_again() {
+    let bench = postgres(&[]);
+    let boss = superuser(&bench).await;
+    let mut desk = desk(&bench);
+    ask(&mut desk, Engine::Postgres, "locks", &[]).await;
+    run(&boss, &format!("select pg_terminate_backend(({OURS}), 5000)")).await;
+    let report = ask(&mut desk, Engine::Postgres, "locks", &[]).await;
+    assert_eq!(unknown(&report, "blockers"), None, "{report:#?}");
+}
+
+#[tokio::test]
+async fn a_round_of_everything_consumes_no_transaction_id() {
+    let bench = postgres(&[]);
+    let boss = superuser(&bench).await;
+    let next = "txid_snapshot_xmax(txid_current_snapshot())";
+    let before = one(&boss, next).await;
+    let mut desk = desk(&bench);
+    for inspection in simctl::inspect::of(Engine::Postgres) {
+        desk.report(inspection, &Given::nothing(inspection.args)).await;
+    }
+    assert_eq!(one(&boss, next).await, before);
 }
