@@ -9,7 +9,7 @@ use crate::domain::window::Window;
 
 pub(super) fn judge(window: &Window, now: DateTime<Utc>) -> Verdict {
     let is_bad = |sample: &Sample| Some(sample.reading(reading::INVALID_INDEXES)? > 0.0);
-    lasting::judge(window, now, &is_bad, |newest, since| {
+    lasting::verdict(window, now, &is_bad, |newest, since| {
         let invalid = newest.reading(reading::INVALID_INDEXES).unwrap_or(1.0);
         let seconds = (newest.at - since).num_seconds();
         let what =

@@ -16,7 +16,7 @@ const PRODUCTION: TimeDelta = TimeDelta::seconds(55);
 pub(super) type IsBad<'a> = &'a dyn Fn(&Sample) -> Option<bool>;
 
 /// The verdict on a state; `finding` makes one of the newest sample and the moment since when it has been bad.
-pub(super) fn judge(
+pub(super) fn verdict(
     window: &Window,
     now: DateTime<Utc>,
     is_bad: IsBad<'_>,

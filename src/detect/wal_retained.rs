@@ -25,7 +25,7 @@ pub(super) fn judge(window: &Window, now: DateTime<Utc>) -> Verdict {
         (None, None) => None,
         (slot, archive) => Some(slot == Some(true) || archive == Some(true)),
     };
-    lasting::judge(window, now, &is_bad, |newest, since| {
+    lasting::verdict(window, now, &is_bad, |newest, since| {
         let seconds = (newest.at - since).num_seconds();
         let mut reasons = Vec::new();
         if by_slot(newest) == Some(true) {
