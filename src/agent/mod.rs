@@ -29,17 +29,21 @@ pub const NAME: &str = "playbook";
 pub type Report<'a> = &'a (dyn Fn(PhaseLine) + Send + Sync);
 
 const MOST_LOOKS: u32 = 2;
+/// So many earlier incidents are told of.
+const MOST_SHOWN: usize = 5;
 
-/// Finds the cause and chooses a remedy. Read-only.
+/// Finds the cause and chooses a remedy. Read-only. `similar` remembers earlier incidents like it.
 pub async fn investigate(
     server: &Server,
     incident: &Incident,
     known: &Known,
+    similar: impl Future<Output = Vec<SimilarIncident>>,
     report: Report<'_>,
 ) -> Investigation {
     think(report, narration::opening(incident));
-    let facts = gather(server, incident, known, report).await;
-    by_the_playbook(server, incident, known, &facts, report).await
+    let gathered = gather(server, incident, known, report);
+    let (facts, similar) = futures::future::join(gathered, similar).await;
+    by_the_playbook((server, incident, known), &facts, &similar, report).await
 }
 
 /// The same by way of a model. What it cannot decide, the playbook does, from the same facts.
@@ -51,28 +55,33 @@ pub async fn consult(
     record: model::Recording<'_>,
 ) -> Investigation {
     think(report, narration::opening(incident));
-    for line in narration::remembered(similar) {
+    let newest = &similar[..similar.len().min(MOST_SHOWN)];
+    for line in narration::remembered(newest) {
         think(report, line);
     }
     let facts = gather(server, incident, known, report).await;
-    let question = model::Question { server, incident, known, facts: &facts, similar };
+    let question = model::Question { server, incident, known, facts: &facts, similar: newest };
     match Box::pin(model::advise(advisor, &question, report, record)).await {
         Ok(investigation) => investigation,
         Err(reason) => {
             think(report, format!("The playbook decides: {}.", reason.trim_end_matches('.')));
-            by_the_playbook(server, incident, known, &facts, report).await
+            by_the_playbook((server, incident, known), &facts, similar, report).await
         }
     }
 }
 
 async fn by_the_playbook(
-    server: &Server,
-    incident: &Incident,
-    known: &Known,
+    (server, incident, known): (&Server, &Incident, &Known),
     facts: &Facts,
+    similar: &[SimilarIncident],
     report: Report<'_>,
 ) -> Investigation {
-    let (diagnosis, remedies) = conclude(facts, incident, known, report);
+    let (diagnosis, mut remedies) = conclude(facts, incident, known, report);
+    let (candidates, learned) = playbook::ordered(remedies.candidates, similar);
+    remedies.candidates = candidates;
+    for sentence in learned {
+        think(report, format!("Learned: {sentence}."));
+    }
     let plan = if remedies.candidates.is_empty() {
         Err(narration::hand_over(&diagnosis, &remedies, incident, &[]))
     } else {

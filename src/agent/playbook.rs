@@ -7,11 +7,13 @@ use crate::domain::incident::Tried;
 use crate::domain::proposal::Args;
 
 mod arguments;
+mod learned;
 mod table;
 
 #[cfg(test)]
 mod tests;
 
+pub use learned::ordered;
 pub use table::rows;
 
 /// What to do about one cause.

@@ -202,14 +202,17 @@ impl Performer {
         let (id, revision, target) = (incident.id, incident.revision, incident.target.clone());
         let ended = move |result| Input::Diagnosed { incident: id, execution, revision, result };
         let failed = move |reason| ended(no_diagnosis(reason));
-        let asked = self.advisor.clone().map(|advisor| (advisor, Arc::clone(&self.store)));
+        let (advisor, store) = (self.advisor.clone(), Arc::clone(&self.store));
         self.start("investigate", (id, execution, &target), failed, async move |one, work| {
             let report = |line| work.line(line);
-            let Some((advisor, store)) = asked else {
-                return ended(agent::investigate(&one.server, &incident, &known, &report).await);
+            let similar = similar(&*store, &incident);
+            let Some(advisor) = advisor else {
+                let found =
+                    agent::investigate(&one.server, &incident, &known, similar, &report).await;
+                return ended(found);
             };
             let record = |record| work.record(record);
-            let similar = similar(&*store, &incident).await;
+            let similar = similar.await;
             let about = (&one.server, &incident, &known);
             let consult = agent::consult(&advisor, about, &similar, &report, &record);
             ended(Box::pin(consult).await)
@@ -316,7 +319,7 @@ impl Performer {
 
 /// What was done about incidents like it; a store that is slow or away remembers nothing.
 async fn similar(store: &dyn Store, incident: &Incident) -> Vec<SimilarIncident> {
-    const MOST: u32 = 5;
+    const MOST: u32 = 20;
     const PATIENCE: Duration = Duration::from_secs(1);
     let found = tokio::time::timeout(PATIENCE, store.similar(incident, MOST)).await;
     found.ok().and_then(Result::ok).unwrap_or_default()

@@ -61,7 +61,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
 fn lowered(engine: Engine) -> CpuLimit {
     let quota = match engine {
         Engine::Redis => 2_000,
-        Engine::Postgres => 16_000,
+        Engine::Postgres => 10_000,
     };
     CpuLimit::of(Some(quota), Some(PERIOD_US))
 }

@@ -143,13 +143,17 @@ async fn one_huge_key_among_ordinary_ones_is_removed_alone() {
     for n in 0..200 {
         let () = ask(&mut client, &format!("SET profile:{n} value")).await;
     }
-    // A hash: many fields in one key, under the prefix of the ordinary ones.
-    let value = "x".repeat(20_000);
-    for n in 0.. {
-        let mut set = redis::cmd("HSET");
-        set.arg("profile:all").arg(n).arg(&value);
-        if set.query_async::<()>(&mut client).await.is_err() {
-            break;
+    // A hash: many fields in one key, under the prefix of the ordinary ones. Smaller and smaller ones, each over a
+    // connection of its own: what a large command needed is given back, and leaves no room for others.
+    for size in [20_000, 500, 20] {
+        client = watched.client().await;
+        let value = "x".repeat(size);
+        for n in 0.. {
+            let mut set = redis::cmd("HSET");
+            set.arg("profile:all").arg(format!("{size}.{n}")).arg(&value);
+            if set.query_async::<()>(&mut client).await.is_err() {
+                break;
+            }
         }
     }
     watched.mended(FindingKind::WritesRefused, "big-key", &["unlink_big_key"]).await;

@@ -76,7 +76,13 @@ impl Patient {
             });
             if let Some(finding) = found {
                 let incident = incident(finding.kind, &self.server, &finding.sentence);
-                let look = agent::investigate(&self.server, &incident, &self.known, &|_| ());
+                let look = agent::investigate(
+                    &self.server,
+                    &incident,
+                    &self.known,
+                    async { Vec::new() },
+                    &|_| (),
+                );
                 let investigation = Box::pin(look).await;
                 return (finding.kind, investigation);
             }
