@@ -32,7 +32,7 @@ pub(super) fn empty() -> Snapshot {
 
 pub(super) fn view(name: &str, state: &str, score: u8) -> Arc<TargetView> {
     Arc::new(TargetView {
-        cannot: std::collections::BTreeMap::new(),
+        cannot: Arc::default(),
         target: Target {
             id: TargetId::from(name),
             engine: Engine::Redis,

@@ -347,7 +347,7 @@ mod tests {
             state: state.into(),
             held,
             fresh: None,
-            cannot: BTreeMap::new(),
+            cannot: Arc::default(),
         })
     }
 

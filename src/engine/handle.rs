@@ -39,8 +39,8 @@ pub struct TargetView {
     pub held: Option<Sample>,
     pub fresh: Option<Sample>,
     /// Which faults this server of the lab cannot have, and why; empty until that was looked at.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub cannot: BTreeMap<String, String>,
+    #[serde(default)]
+    pub cannot: Arc<BTreeMap<String, String>>,
 }
 
 /// How the store is.

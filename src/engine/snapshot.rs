@@ -22,7 +22,7 @@ pub(super) struct Views {
     targets: BTreeMap<TargetId, Arc<TargetView>>,
     incidents: BTreeMap<IncidentId, Arc<Incident>>,
     changed: BTreeSet<TargetId>,
-    cannot: BTreeMap<TargetId, Cannot>,
+    cannot: BTreeMap<TargetId, Arc<Cannot>>,
 }
 
 impl Views {
@@ -36,7 +36,7 @@ impl Views {
     /// Remembers which faults a target cannot have.
     pub(super) fn note_abilities(&mut self, target: TargetId, cannot: Cannot) {
         self.touch(&target);
-        self.cannot.insert(target, cannot);
+        self.cannot.insert(target, Arc::new(cannot));
     }
 
     /// The world as readers see it now.
@@ -121,7 +121,7 @@ fn target_view(world: &World, watch: &Watch) -> TargetView {
         state: state_word(world, watch, health).to_owned(),
         held: watch.window.last(Origin::Held).cloned(),
         fresh: watch.window.last(Origin::Fresh).cloned(),
-        cannot: Cannot::new(),
+        cannot: Arc::default(),
     }
 }
 

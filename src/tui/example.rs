@@ -209,7 +209,7 @@ pub(crate) fn postgres(name: &str, state: &str, health: u8, sessions: f64) -> Ta
 fn view(target: Target, state: &str, health: u8, sample: Sample) -> TargetView {
     let fresh = Sample { origin: Origin::Fresh, ..sample.clone() };
     TargetView {
-        cannot: std::collections::BTreeMap::new(),
+        cannot: Arc::default(),
         target,
         health: Health::Score(health),
         state: state.into(),

@@ -58,13 +58,18 @@ fn all(desk: &Desk) -> Vec<Choice> {
 
 /// Those whose name, title, cause or finding has every word of the filter.
 pub(super) fn filtered(desk: &Desk, filter: &str) -> Vec<Choice> {
-    let has = |choice: &Choice| {
-        let d = choice.words();
-        let text = format!("{} {} {} {}", d.id, d.title, d.cause, d.finding.as_str());
-        let text = text.to_lowercase();
-        filter.to_lowercase().split_whitespace().all(|word| text.contains(word))
-    };
-    all(desk).into_iter().filter(has).collect()
+    let mut choices = all(desk);
+    let filter = filter.to_lowercase();
+    // Looked through at every news of the engine, mostly without a filter.
+    if !filter.is_empty() {
+        choices.retain(|choice| {
+            let d = choice.words();
+            let text = format!("{} {} {} {}", d.id, d.title, d.cause, d.finding.as_str());
+            let text = text.to_lowercase();
+            filter.split_whitespace().all(|word| text.contains(word))
+        });
+    }
+    choices
 }
 
 /// Servers that are watched but not of the lab.

@@ -109,7 +109,8 @@ fn a_filter_that_fits_nothing_says_so_and_sends_nothing() {
 fn a_fault_the_server_cannot_have_is_shown_with_the_reason_and_not_sent() {
     let mut snapshot = example::empty();
     let (at, mut view) = (1, (*snapshot.targets[1]).clone());
-    view.cannot.insert("leak-oom".into(), "redis-test evicts keys".into());
+    let reason = ("leak-oom".to_owned(), "redis-test evicts keys".to_owned());
+    view.cannot = Arc::new(BTreeMap::from([reason]));
     snapshot.targets[at] = Arc::new(view);
     let mut seat = opened((120, 30), false, snapshot);
     assert!(seat.seen().contains("not possible here: redis-test evicts keys"), "{}", seat.seen());
