@@ -28,6 +28,7 @@
 //! | [`actions`] | one file per remedy; `ALL` is the closed set |
 //! | [`faults`] | one file per way to break the lab, and the detached watchdog |
 //! | [`inspect`] | one file per read-only question; `ALL` is the list |
+//! | [`database`] | the workbench: a person's statements and the management jobs of a PostgreSQL |
 //! | [`targets`] | one folder per kind of server: connect, probe, gather facts |
 //! | [`runtime`] | containers and local processes |
 //! | [`lab`] | our own servers to break |
@@ -54,6 +55,7 @@ pub mod agent;
 pub mod api;
 pub mod cli;
 pub mod config;
+pub mod database;
 pub mod detect;
 pub mod diagnose;
 pub mod domain;

@@ -10,12 +10,11 @@ use tokio::time::sleep;
 use super::context::Context;
 use super::print::json_text;
 use super::signals::Signals;
-use super::{Done, NO, bad_input, parse};
-use crate::config::load::at_url;
-use crate::config::secret::Secret;
+use super::whom::{self, Whom};
+use super::{Done, NO};
 use crate::domain::target::Engine;
 use crate::inspect::{Desk, Given, Grade, Inspection, Report};
-use crate::targets::{self, Server};
+use crate::targets::Server;
 
 mod show;
 mod verbs;
@@ -59,12 +58,8 @@ pub(super) struct Redis {
 /// Whom to ask, and how often.
 #[derive(Debug, Args)]
 struct How {
-    /// The target to ask [default: the only one of its kind, else the lab's]
-    #[arg(long, global = true, value_name = "NAME", conflicts_with = "url")]
-    target: Option<String>,
-    /// A server that is in no configuration
-    #[arg(long, global = true, value_name = "URL", value_parser = parse::secret)]
-    url: Option<Secret>,
+    #[command(flatten)]
+    whom: Whom,
     /// Ask again and again, on one connection; then also what happens between two looks is told
     #[arg(long, global = true, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2",
           value_parser = clap::value_parser!(u64).range(1..=3600))]
@@ -88,9 +83,10 @@ async fn run(
     asked: &[(&'static Inspection, Given)],
     engine: Engine,
 ) -> Done {
-    let server = server(context, how, engine).await?;
+    let server = whom::server(context, &how.whom, engine).await?;
     let drift = asked.iter().any(|(inspection, _)| inspection.verb == "config-drift");
-    let baseline = if drift && how.url.is_none() { baseline(context, &server).await } else { None };
+    let baseline =
+        if drift && how.whom.url.is_none() { baseline(context, &server).await } else { None };
     let mut desk = Desk::new(server).with_baseline(baseline);
     let ended = match how.watch {
         None => once(context, how, asked, &mut desk).await,
@@ -179,48 +175,6 @@ async fn baseline(context: &Context, server: &Server) -> Option<BTreeMap<String,
             None
         }
     }
-}
-
-async fn server(context: &Context, how: &How, engine: Engine) -> anyhow::Result<Server> {
-    if let Some(url) = &how.url {
-        let target = at_url(url)?;
-        if target.engine != engine {
-            let (is, wanted) = (target.engine.as_str(), engine.as_str());
-            return Err(bad_input(format!("--url is a {is}; this asks a {wanted}")));
-        }
-        return Ok(targets::own::server(&target, None));
-    }
-    // A server of the user's own is asked whether there is a lab or not.
-    let own =
-        context.config().targets.iter().find(|own| Some(own.id.as_str()) == how.target.as_deref());
-    let lab = if own.is_some() { None } else { context.lab().await? };
-    let all = context.servers(lab.as_ref()).await;
-    choose(all, how.target.as_deref(), engine)
-}
-
-fn choose(all: Vec<Server>, wanted: Option<&str>, engine: Engine) -> anyhow::Result<Server> {
-    let of_kind: Vec<Server> =
-        all.into_iter().filter(|server| server.target.engine == engine).collect();
-    let names: Vec<String> = of_kind.iter().map(|server| server.target.id.to_string()).collect();
-    let word = engine.as_str();
-    let Some(wanted) = wanted else {
-        let only = of_kind.len() == 1;
-        let chosen = of_kind.into_iter().find(|server| only || server.target.is_lab());
-        return chosen.ok_or_else(|| match names.as_slice() {
-            [] => bad_input(format!(
-                "there is no {word} to ask; start the lab with `simctl up`, write a target into simctl.toml, or give --url"
-            )),
-            names => bad_input(format!("which one? write --target {}", names.join(" or --target "))),
-        });
-    };
-    of_kind.into_iter().find(|server| server.target.id.as_str() == wanted).ok_or_else(|| {
-        parse::unknown(
-            &format!("{word} target"),
-            wanted,
-            names.iter().map(String::as_str),
-            "simctl status",
-        )
-    })
 }
 
 #[cfg(test)]

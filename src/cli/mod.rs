@@ -17,6 +17,7 @@ mod audit;
 mod completions;
 mod config;
 mod context;
+mod db;
 mod decide;
 mod drill;
 mod faults;
@@ -36,6 +37,7 @@ mod status;
 mod teller;
 mod tui;
 mod watch;
+mod whom;
 
 /// Operator console for Redis and PostgreSQL: detects, explains, fixes with approval, proves, records.
 #[derive(Debug, Parser)]
@@ -104,6 +106,7 @@ enum Command {
     Grants(grants::Grants),
     Pg(inspect::Pg),
     Redis(inspect::Redis),
+    Db(db::Db),
     History(records::History),
     Report(records::Report),
     Agent(agent::Agent),
@@ -209,6 +212,7 @@ async fn dispatch(cli: Cli) -> Done {
         Command::Resolve(args) => orders::resolve(&context, &args).await,
         Command::Redis(args) => Box::pin(inspect::redis(&context, &args)).await,
         Command::Pg(args) => Box::pin(inspect::pg(&context, &args)).await,
+        Command::Db(args) => Box::pin(db::run(&context, &args)).await,
         Command::History(args) => records::history(&context, &args).await,
         Command::Agent(args) => Box::pin(agent::run(&context, &args)).await,
         Command::Report(args) => records::report(&context, &args).await,

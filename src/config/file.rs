@@ -54,6 +54,7 @@ pub(super) struct File {
     pub(super) limits: LimitsSection,
     pub(super) inject: InjectSection,
     pub(super) agent: super::agent::AgentSection,
+    pub(super) workbench: super::workbench::WorkbenchSection,
 }
 
 #[derive(Debug, Default, Deserialize)]

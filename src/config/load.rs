@@ -11,7 +11,7 @@ use super::file::{File, Span};
 use super::layers::{Layers, Shown, Source};
 use super::secret::Secret;
 use super::text::FileText;
-use super::{Config, LAB_TARGETS, LabConfig, RuntimeChoice, TargetConfig, dirs, target};
+use super::{Config, LAB_TARGETS, LabConfig, RuntimeChoice, TargetConfig, dirs, target, workbench};
 use crate::domain::incident::RemediationMode;
 use crate::domain::ledger::Limits;
 use crate::domain::policy::{Policy, Rule};
@@ -95,7 +95,17 @@ fn read_file(path: &Path) -> Result<Option<FileText>, String> {
 }
 
 fn assemble(layers: &mut Layers<'_>, file: File, flags: &Flags) -> Config {
-    let File { operator, lab, store, targets, policy, limits, inject, agent: asked } = file;
+    let File {
+        operator,
+        lab,
+        store,
+        targets,
+        policy,
+        limits,
+        inject,
+        agent: asked,
+        workbench: bench,
+    } = file;
     let operator = operator_name(layers, operator, flags);
     let state_dir = state_dir(layers, flags);
     let flag = flags.runtime.map(|runtime| ("--runtime", runtime));
@@ -118,6 +128,7 @@ fn assemble(layers: &mut Layers<'_>, file: File, flags: &Flags) -> Config {
         layers.refuse("inject.ttl", "`inject.ttl` must be from 1s to 1h");
     }
     let agent = agent::agent(layers, asked, &flags.tape, limits.investigation);
+    let workbench = workbench::workbench(layers, &bench);
     Config {
         lab,
         targets,
@@ -129,6 +140,7 @@ fn assemble(layers: &mut Layers<'_>, file: File, flags: &Flags) -> Config {
         operator,
         inject_ttl,
         agent,
+        workbench,
     }
 }
 

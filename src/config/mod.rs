@@ -22,6 +22,7 @@ pub mod secret;
 mod target;
 mod text;
 pub mod url;
+pub mod workbench;
 
 pub use file::Span;
 pub use layers::{Shown, Source};
@@ -47,6 +48,7 @@ pub struct Config {
     pub operator: String,
     pub inject_ttl: Duration,
     pub agent: agent::AgentConfig,
+    pub workbench: workbench::WorkbenchConfig,
 }
 
 /// Our own servers to break.

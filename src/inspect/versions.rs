@@ -31,7 +31,7 @@ pub(super) fn major(version_num: i64) -> u32 {
 
 /// A statement whose rows come as JSON texts, so that one Rust type serves every version. `schema` is where the
 /// extension lives that the statement calls.
-pub(super) fn as_json(text: &str, schema: Option<&str>) -> String {
+pub(crate) fn as_json(text: &str, schema: Option<&str>) -> String {
     let text = text.trim_end().trim_end_matches(';');
     let text = match schema {
         Some(schema) => text.replace("public.", &format!("{}.", quoted(schema))),
@@ -41,7 +41,7 @@ pub(super) fn as_json(text: &str, schema: Option<&str>) -> String {
 }
 
 /// An identifier as SQL writes it.
-pub(super) fn quoted(name: &str) -> String {
+pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 

@@ -2,16 +2,19 @@
 //! its errors (`tokio_postgres::Error` says only "db error" by itself).
 
 use std::error::Error;
+use std::future::poll_fn;
 use std::io;
 use std::ops::Deref;
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::{AsyncMessage, Client, Config, Connection, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::spoken::{self, CancelGuard, Notices};
 use super::{Login, PostgresLink};
 use crate::domain::sample::Answer;
 use crate::ports::probe::ProbeError;
@@ -34,6 +37,10 @@ pub enum Session {
     App,
     /// Works under any setting a fault may have left: no timeouts but a short one for locks, may write.
     Fixer,
+    /// A person's own statement that only reads; each transaction brings its time limit.
+    Ask,
+    /// A person's own statement that may change something.
+    Change,
 }
 
 impl Session {
@@ -56,6 +63,14 @@ impl Session {
                  -c idle_in_transaction_session_timeout=0 -c synchronous_commit=local \
                  -c default_transaction_read_only=off -c search_path=pg_catalog",
             ),
+            Self::Ask => Some(
+                "-c default_transaction_read_only=on -c lock_timeout=5s \
+                 -c idle_in_transaction_session_timeout=60s",
+            ),
+            Self::Change => Some(
+                "-c default_transaction_read_only=off -c lock_timeout=5s \
+                 -c idle_in_transaction_session_timeout=60s",
+            ),
         }
     }
 }
@@ -65,6 +80,7 @@ impl Session {
 pub struct PgConnection {
     client: Option<Client>,
     driver: Driver,
+    notices: Notices,
 }
 
 impl Deref for PgConnection {
@@ -94,18 +110,18 @@ impl PgConnection {
 
     /// Asks the server to cancel what this session runs, over a connection of its own that needs no slot.
     pub(super) async fn cancel(&self, link: &PostgresLink, trust: &Trust) -> Result<(), Answer> {
-        let token = self.cancel_token();
-        let stream = dial::tcp(&link.host, link.port).await?;
-        let cancelled = match &link.tls {
-            None => token.cancel_query_raw(stream, NoTls).await,
-            Some(tls) => {
-                let mut connector: MakeRustlsConnect = trust.connector(tls)?;
-                let Ok(tls) =
-                    MakeTlsConnect::<TcpStream>::make_tls_connect(&mut connector, &link.host);
-                token.cancel_query_raw(stream, tls).await
-            }
-        };
-        cancelled.map_err(|error| answer_of(&error))
+        spoken::cancel(self.cancel_token(), link, trust).await
+    }
+
+    /// What the server remarked since this was asked last.
+    pub fn take_notices(&self) -> Vec<String> {
+        self.notices.take()
+    }
+
+    /// Has the server cancel what runs when the guard is dropped before it was told that nothing does: also when
+    /// whoever waited went away.
+    pub fn guard(&self, link: &PostgresLink) -> CancelGuard {
+        CancelGuard { armed: Some((self.cancel_token(), link.clone())) }
     }
 
     /// Waits until the session is closed, by whichever side.
@@ -192,12 +208,28 @@ where
 {
     let (client, connection) =
         config.connect_raw(stream, tls).await.map_err(|error| answer_of(&error))?;
-    let driver = Driver::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(error = %answer_of(&error).describe(), "a PostgreSQL session ended");
+    let notices = Notices::default();
+    let driver = Driver::spawn(drive(connection, notices.clone()));
+    Ok(PgConnection { client: Some(client), driver, notices })
+}
+
+/// Moves the bytes of a session until it ends, and notes what the server remarks.
+async fn drive<S, T>(mut connection: Connection<S, T>, notices: Notices)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    loop {
+        match poll_fn(|context| connection.poll_message(context)).await {
+            Some(Ok(AsyncMessage::Notice(said))) => notices.add(said.severity(), said.message()),
+            Some(Ok(_)) => {}
+            Some(Err(error)) => {
+                tracing::debug!(error = %answer_of(&error).describe(), "a PostgreSQL session ended");
+                return;
+            }
+            None => return,
         }
-    });
-    Ok(PgConnection { client: Some(client), driver })
+    }
 }
 
 /// The setting exists since PostgreSQL 14; naming it among the session options would fail before.

@@ -10,6 +10,7 @@ mod facts;
 pub(crate) mod hba;
 mod probe;
 mod rights;
+mod spoken;
 mod sql;
 mod standing;
 mod upkeep;
@@ -17,6 +18,7 @@ mod volumes;
 
 pub use connect::{PgConnection, Session, answer_of};
 pub use probe::PostgresProbe;
+pub use spoken::CancelGuard;
 
 /// Addresses and logins of a PostgreSQL server. Cheap to clone.
 #[derive(Clone, Debug)]
