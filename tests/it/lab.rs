@@ -47,6 +47,7 @@ impl Trial {
             state_dir: state.path().join("simctl"),
             operator: "tester".into(),
             inject_ttl: Duration::from_secs(120),
+            workbench: Default::default(),
             agent: Default::default(),
         };
         Self { config, _state: state, said: Mutex::default() }
