@@ -35,7 +35,7 @@
 //! | [`store`] | PostgreSQL and SQLite, the journal, the audit |
 //! | [`engine`] | the loop, pollers, effects, verification, drills |
 //! | [`tui`] | the console |
-//! | [`api`] | the control socket |
+//! | [`api`] | everything over HTTP: the control socket, and the network where it is wanted |
 //! | [`narrate`], [`report`], [`metrics`] | events in plain words, the post-mortem, the figures |
 //! | [`config`], [`cli`], [`telemetry`] | the rest of the edge |
 //! | [`ports`] | the traits between them |

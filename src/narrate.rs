@@ -126,6 +126,7 @@ fn told(event: &Event) -> Option<(&'static str, String)> {
         | EventBody::IncidentRecurred { .. }
         | EventBody::StatusChanged { .. }
         | EventBody::IncidentNoted { .. }
+        | EventBody::IncidentAmended { .. }
         | EventBody::IncidentResolved { .. }
         | EventBody::IncidentFailed { .. } => incident(event),
         EventBody::InvestigationStarted { .. }
@@ -189,6 +190,11 @@ fn incident(event: &Event) -> Option<(&'static str, String)> {
             ("status", joined(&format!("{} → {}", from.as_str(), to.as_str()), reason))
         }
         EventBody::IncidentNoted { text } => ("operator", format!("{} noted: {text}", event.actor)),
+        EventBody::IncidentAmended { severity, team, reason } => {
+            let (actor, severity) = (&event.actor, severity.as_str());
+            let team = team.as_deref().unwrap_or("none");
+            ("operator", joined(&format!("{actor} set severity {severity}, team {team}"), reason))
+        }
         EventBody::IncidentResolved { health, reason } => {
             ("resolved", format!("health {health}: {reason}"))
         }

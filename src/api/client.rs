@@ -190,7 +190,7 @@ impl Client {
             Err(error) => return error,
         };
         let reason = match serde_json::from_slice::<Problem>(&body) {
-            Ok(problem) => problem.reason,
+            Ok(problem) => problem.detail,
             Err(_) => format!("the engine answered {status}"),
         };
         ClientError::Refused(Refused { reason })

@@ -1,102 +1,91 @@
-//! The engine over HTTP: commands in, snapshot, its changes and events out. The same router serves every door.
+//! The engine over HTTP: commands in, snapshot, its changes and events out. One router serves every door: the
+//! control socket, and the network where the configuration says so.
+//!
+//! To add a group of routes: one file here with `pub(super) fn routes() -> OpenApiRouter<Door>` and handlers that
+//! carry `#[utoipa::path]`, and two lines in this file, `mod x;` and an entry in [`GROUPS`]. The router asks for a
+//! viewer where a route only reads and for an operator elsewhere; a handler that takes [`caller::Admin`] asks for
+//! more. Bounds, problems, the description at `/openapi.json` and its checks come by themselves.
 
-use std::sync::Arc;
-
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{Query, State};
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router};
-use futures::stream::{self, Stream, StreamExt};
-use serde::{Deserialize, Serialize};
+use axum::middleware::from_fn;
+use axum::routing::get;
+use futures::stream::{Stream, StreamExt, unfold};
 use tokio_util::sync::CancellationToken;
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
 
-use crate::domain::effect::{Accepted, Ordered};
-use crate::engine::handle::{Handle, Snapshot};
-use crate::ports::store::Store;
-
+pub mod caller;
 pub mod client;
+mod control;
+mod door;
 pub(crate) mod events;
+mod extract;
+mod guard;
+mod incidents;
+mod lab;
+pub mod listen;
 pub mod live;
+mod openapi;
+mod patient;
+mod problem;
+mod rate;
 pub mod remote;
 pub mod socket;
+mod stream;
+mod targets;
+mod turns;
+
+pub use door::Door;
+pub use extract::BodyBounds;
+pub use problem::Problem;
+pub use turns::Turns;
 
 /// In the answer to an accepted command: the newest event that the engine's snapshot then held.
 const SEQ_HEADER: &str = "simctl-seq";
 
-/// What every request can reach.
-#[derive(Clone)]
-struct Door {
-    handle: Handle,
-    /// Where events from before the request are read.
-    store: Option<Arc<dyn Store>>,
-    /// Ends the event streams, which would otherwise keep a shutdown waiting for ever.
-    stop: CancellationToken,
+/// Routes that belong together.
+type Group = fn() -> OpenApiRouter<Door>;
+
+/// Every route there is.
+const GROUPS: &[Group] = &[
+    control::routes,
+    incidents::routes,
+    incidents::decisions::routes,
+    incidents::executions::routes,
+    incidents::records::routes,
+    lab::routes,
+    targets::routes,
+    stream::routes,
+];
+
+fn all() -> OpenApiRouter<Door> {
+    GROUPS.iter().fold(OpenApiRouter::new(), |all, group| all.merge(group()))
 }
 
-/// Why a request was not fulfilled, and what to do next.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Problem {
-    pub reason: String,
+/// The description of every route, with examples.
+pub fn description() -> OpenApi {
+    openapi::complete(all().into_openapi())
 }
 
-impl Problem {
-    fn answer(status: StatusCode, reason: impl Into<String>) -> Response {
-        (status, Json(Self { reason: reason.into() })).into_response()
-    }
-}
-
-/// The routes. `stop` ends streams that are still open.
-pub fn router(handle: Handle, store: Option<Arc<dyn Store>>, stop: CancellationToken) -> Router {
-    Router::new()
-        .route("/api/v1/commands", post(command))
-        .route("/api/v1/snapshot", get(snapshot))
-        .route("/api/v1/live", get(live))
-        .route("/api/v1/events", get(events))
-        .fallback(async || Problem::answer(StatusCode::NOT_FOUND, "there is nothing at this path"))
-        .with_state(Door { handle, store, stop })
-}
-
-async fn command(
-    State(door): State<Door>,
-    body: Result<Json<Ordered>, JsonRejection>,
-) -> Result<([(&'static str, String); 1], Json<Accepted>), Response> {
-    let Json(ordered) =
-        body.map_err(|bad| Problem::answer(StatusCode::BAD_REQUEST, bad.body_text()))?;
-    match door.handle.order(ordered).await {
-        Ok(accepted) => {
-            let seq = door.handle.snapshots.borrow().seq;
-            Ok(([(SEQ_HEADER, seq.to_string())], Json(accepted)))
-        }
-        Err(refused) => Err(Problem::answer(StatusCode::CONFLICT, refused.reason)),
-    }
-}
-
-async fn snapshot(State(door): State<Door>) -> Json<Snapshot> {
-    let newest = Arc::clone(&door.handle.snapshots.borrow());
-    Json(Snapshot::clone(&newest))
-}
-
-async fn live(State(door): State<Door>) -> Response {
-    live::stream(door.handle.snapshots, door.stop)
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct After {
-    /// The last event the reader has; without it the stream begins with the next one that happens.
-    after: Option<u64>,
-}
-
-async fn events(
-    State(door): State<Door>,
-    after: Result<Query<After>, axum::extract::rejection::QueryRejection>,
-) -> Response {
-    match after {
-        Ok(Query(After { after })) => events::stream(&door.handle, door.store, after, door.stop),
-        Err(bad) => Problem::answer(StatusCode::BAD_REQUEST, bad.body_text()),
-    }
+/// The routes, for callers whom the door in front of them has let in.
+pub fn router(door: Door, bounds: BodyBounds) -> Router {
+    let (routes, described) = all().split_for_parts();
+    let described = openapi::complete(described);
+    routes
+        .route("/openapi.json", get(async move || axum::Json(described.clone())))
+        .fallback(async || Problem::not_found("there is nothing at this path"))
+        .method_not_allowed_fallback(async || {
+            let detail = "this path does not know the method; see the header Allow";
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
+        })
+        .layer(DefaultBodyLimit::disable())
+        .layer(from_fn(move |request, next| extract::bound(bounds, request, next)))
+        .layer(from_fn(caller::check))
+        .layer(CatchPanicLayer::custom(problem::panicked))
+        .with_state(door)
 }
 
 /// The stream, until `stop` and nothing more is ready: what happened before the end is still sent.
@@ -104,7 +93,7 @@ fn until<T: Send>(
     stream: impl Stream<Item = T> + Send,
     stop: CancellationToken,
 ) -> impl Stream<Item = T> + Send {
-    stream::unfold((Box::pin(stream), stop), |(mut stream, stop)| async move {
+    unfold((Box::pin(stream), stop), |(mut stream, stop)| async move {
         tokio::select! {
             biased;
             item = stream.next() => item.map(|item| (item, (stream, stop))),
@@ -116,6 +105,10 @@ fn until<T: Send>(
 #[cfg(test)]
 mod live_tests;
 #[cfg(test)]
+mod network_tests;
+#[cfg(test)]
 mod remote_tests;
+#[cfg(test)]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

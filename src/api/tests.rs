@@ -1,28 +1,30 @@
 //! The router and the client over a real unix socket; the engine behind it is a loop of three lines.
 
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use futures::StreamExt as _;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::{broadcast, mpsc, watch};
 
 use super::client::{Client, ClientError};
-use super::*;
-use crate::domain::effect::{Command, Refused};
+use super::testing::router;
+use super::{events, socket};
+use crate::domain::effect::{Accepted, Command, Ordered, Refused};
 use crate::domain::event::{EventBody, Head, RawEvent, Sealed};
-use crate::domain::ids::IncidentId;
+use crate::domain::ids::{ExecutionId, IncidentId};
 use crate::domain::incident::Incident;
 use crate::domain::injection::Injection;
 use crate::domain::ledger::Ledger;
-use crate::engine::handle::{Request, StoreView};
+use crate::engine::handle::{Handle, Request, Snapshot, StoreView};
 use crate::engine::tasks::Tasks;
 use crate::ports::store::{
     ActionLine, Batch, HistoryPoint, IncidentFilter, IncidentLine, IncidentTimes, Lease,
-    SimilarIncident, StoreError,
+    SimilarIncident, Store, StoreError,
 };
 use crate::report::example;
 
@@ -75,7 +77,7 @@ impl Bench {
     }
 }
 
-fn log(len: usize) -> Vec<Sealed> {
+pub(super) fn log(len: usize) -> Vec<Sealed> {
     let mut head = Head::genesis();
     (0..len)
         .map(|n| {
@@ -114,7 +116,8 @@ async fn commands_reach_the_engine_and_its_answer_comes_back() {
 async fn what_is_no_command_is_a_problem_with_a_reason() {
     let bench = Bench::start(Vec::new()).await;
     for (request, status) in [
-        ("POST /api/v1/commands", "400"),
+        ("POST /api/v1/commands", "422"),
+        ("DELETE /api/v1/commands", "405"),
         ("GET /api/v1/events?after=x", "400"),
         ("GET /api/v1/nothing", "404"),
     ] {
@@ -129,7 +132,8 @@ async fn what_is_no_command_is_a_problem_with_a_reason() {
         let mut answer = String::new();
         soon(stream.read_to_string(&mut answer)).await.unwrap();
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
-        assert!(answer.contains("{\"reason\":\""), "{answer}");
+        assert!(answer.contains("application/problem+json"), "{answer}");
+        assert!(answer.contains("\"detail\":\""), "{answer}");
     }
     bench.tasks.stop().await;
 }
@@ -321,6 +325,9 @@ impl Store for Shelf {
         none()
     }
     async fn incident(&self, _: u64) -> Result<Option<Incident>, StoreError> {
+        none()
+    }
+    async fn incident_of(&self, _: ExecutionId) -> Result<Option<u64>, StoreError> {
         none()
     }
     async fn injections(&self, _: u32) -> Result<Vec<Injection>, StoreError> {

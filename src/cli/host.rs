@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use anyhow::bail;
+use axum::Extension;
 
 use super::context::Context;
 use crate::agent::model::Advisor;
-use crate::api::{self, socket};
+use crate::api::caller::Caller;
+use crate::api::listen::{self, Listening};
+use crate::api::{self, BodyBounds, Door, socket};
 use crate::config::url;
 use crate::engine::handle::Handle;
 use crate::engine::tasks::Tasks;
@@ -36,6 +39,9 @@ impl Surroundings {
 /// A running engine.
 pub(super) struct Host {
     running: Running,
+    door: Door,
+    operator: String,
+    bounds: BodyBounds,
     is_over: bool,
     pub(super) store: Arc<dyn Store>,
     /// What serves its readers; they are stopped after it.
@@ -55,19 +61,37 @@ impl Host {
         if let Some(advisor) = &advisor {
             context.say(format!("agent: {}, checked by the playbook", advisor.name()));
         }
-        let running = engine::start(context.config(), servers, Arc::clone(&store), advisor).await?;
-        Ok(Self { running, is_over: false, store, tasks: Tasks::default(), before })
+        let config = context.config();
+        let askable: Arc<[Server]> = servers.clone().into();
+        let running = engine::start(config, servers, Arc::clone(&store), advisor).await?;
+        let tasks = Tasks::default();
+        let door = Door {
+            handle: running.handle.clone(),
+            store: Some(Arc::clone(&store)),
+            servers: askable,
+            state_dir: config.state_dir.clone(),
+            inject_ttl: config.inject_ttl,
+            turns: Arc::default(),
+            stop: tasks.stop_token(),
+        };
+        let (operator, bounds) = (config.operator.clone(), BodyBounds::of(&config.http.limits));
+        Ok(Self { running, door, operator, bounds, is_over: false, store, tasks, before })
     }
 
     pub(super) fn handle(&self) -> &Handle {
         &self.running.handle
     }
 
-    /// Lets others in by the control socket.
-    pub(super) fn serve(&mut self, socket: socket::Socket) {
+    /// Lets the owner in by the control socket, and others by the network where they may.
+    pub(super) fn serve(&mut self, socket: socket::Socket, network: Option<Listening>) {
         let stop = self.tasks.stop_token();
-        let store = Some(Arc::clone(&self.store));
-        let router = api::router(self.handle().clone(), store, stop.clone());
+        let router = api::router(self.door.clone(), self.bounds);
+        if let Some(network) = network {
+            let serving = network.serve(router.clone(), stop.clone());
+            self.tasks.spawn_to_end("network", serving);
+        }
+        let owner = Caller::owner(self.operator.clone());
+        let router = router.layer(Extension(owner));
         self.tasks.spawn_to_end("control socket", async move {
             if let Err(error) = socket.serve(router, stop).await {
                 tracing::error!(%error, "the control socket ended");
@@ -89,4 +113,14 @@ impl Host {
         }
         self.tasks.stop().await;
     }
+}
+
+/// Binds the network's address where the configuration has one, and says so.
+pub(super) async fn listen(context: &Context) -> anyhow::Result<Option<Listening>> {
+    let Some(network) = listen::bind(&context.config().http).await? else { return Ok(None) };
+    context.say(format!("http: {}", network.url()));
+    if network.is_plain_to_others() {
+        context.say("tokens travel unencrypted; set `cert_file` and `key_file` under `[http]`");
+    }
+    Ok(Some(network))
 }

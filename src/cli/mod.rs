@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::RuntimeChoice;
 use crate::config::agent::TapeFlags;
+use crate::config::http::HttpFlags;
 use crate::config::load::{ConfigError, Flags};
 use crate::config::secret::Secret;
 use context::Context;
@@ -23,6 +24,7 @@ mod drill;
 mod faults;
 mod grants;
 mod host;
+mod http;
 mod incidents;
 mod inspect;
 mod lab;
@@ -112,6 +114,8 @@ enum Command {
     Agent(agent::Agent),
     Metrics(records::Metrics),
     Audit(audit::Audit),
+    Token(http::Token),
+    Openapi(http::Openapi),
     Config(config::ConfigArgs),
     Completions(completions::Completions),
 }
@@ -123,6 +127,17 @@ impl Command {
             Self::Run(args) => args.tape.flags(),
             Self::Agent(args) => args.tape.flags(),
             _ => TapeFlags::default(),
+        }
+    }
+}
+
+impl Command {
+    /// Where a command listens.
+    fn http(&self) -> HttpFlags {
+        match self {
+            Self::Run(args) => args.http.flags(),
+            Self::Tui(args) => args.http.flags(),
+            _ => HttpFlags::default(),
         }
     }
 }
@@ -178,6 +193,8 @@ async fn dispatch(cli: Cli) -> Done {
         Command::Actions(args) => return actions::list(&print, args),
         Command::Grants(args) => return grants::print(&print, args),
         Command::Completions(args) => return completions::write(args),
+        Command::Token(args) => return http::token(&print, args),
+        Command::Openapi(_) => return http::openapi(&print),
         _ => {}
     }
     let flags = Flags {
@@ -187,6 +204,7 @@ async fn dispatch(cli: Cli) -> Done {
         state_dir: globals.state_dir,
         operator: globals.operator,
         tape: command.tape(),
+        http: command.http(),
     };
     let context = Context::load(&flags, print)?;
     match command {
@@ -219,8 +237,11 @@ async fn dispatch(cli: Cli) -> Done {
         Command::Metrics(args) => records::metrics(&context, &args).await,
         Command::Audit(args) => audit::run(&context, &args).await,
         Command::Config(args) => config::run(&context, &args),
-        Command::Faults(_) | Command::Actions(_) | Command::Grants(_) | Command::Completions(_) => {
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Faults(_)
+        | Command::Actions(_)
+        | Command::Grants(_)
+        | Command::Token(_)
+        | Command::Openapi(_)
+        | Command::Completions(_) => Ok(ExitCode::SUCCESS),
     }
 }

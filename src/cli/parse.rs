@@ -21,6 +21,15 @@ pub(super) fn incident(text: &str) -> Result<u64, String> {
     parse_incident_name(text).ok_or_else(|| "write an incident like `INC-0042` or `42`".to_owned())
 }
 
+/// A name that needs no quoting anywhere.
+pub(super) fn name(text: &str) -> Result<String, String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "._-@".contains(c);
+    if !text.is_empty() && text.len() <= 64 && text.chars().all(fits) {
+        return Ok(text.to_owned());
+    }
+    Err("use 1 to 64 letters, digits, `.`, `_`, `-` and `@`".to_owned())
+}
+
 /// Seconds, or a duration with a unit.
 pub(super) fn ttl(text: &str) -> Result<Duration, String> {
     let duration = match text.parse() {

@@ -10,7 +10,8 @@ use futures::StreamExt;
 
 use super::agent::Tape;
 use super::context::Context;
-use super::host::{Host, Surroundings};
+use super::host::{self, Host, Surroundings};
+use super::http::Http;
 use super::print::Print;
 use super::signals::Signals;
 use super::teller::Teller;
@@ -28,7 +29,7 @@ use crate::telemetry;
 /// directory, at the level of SIMCTL_LOG.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  simctl run\n  simctl run --plain\n  simctl run --json | jq .event.body.kind"
+    after_help = "Examples:\n  simctl run\n  simctl run --plain\n  simctl run --json | jq .event.body.kind\n  simctl run --listen 127.0.0.1:8080 --open"
 )]
 pub(super) struct Run {
     /// Tell every event in one plain line
@@ -36,6 +37,8 @@ pub(super) struct Run {
     plain: bool,
     #[command(flatten)]
     pub(super) tape: Tape,
+    #[command(flatten)]
+    pub(super) http: Http,
 }
 
 pub(super) async fn run(context: &Context, args: &Run) -> Done {
@@ -43,6 +46,7 @@ pub(super) async fn run(context: &Context, args: &Run) -> Done {
     dirs::ensure_private(&config.state_dir)?;
     let _log = telemetry::start(&config.state_dir)?;
     let socket = socket::bind(&config.state_dir).await?;
+    let network = host::listen(context).await?;
     let mut signals = Signals::listen()?;
     let surroundings = surroundings(context).await?;
     let mut host = tokio::select! {
@@ -54,7 +58,7 @@ pub(super) async fn run(context: &Context, args: &Run) -> Done {
         let narrator = Narrator { print: context.print, store: Arc::clone(&host.store) };
         narrator.start(&mut host);
     }
-    host.serve(socket);
+    host.serve(socket, network);
     let (reason, code) = tokio::select! {
         () = signals.heard() => ("told to stop".to_owned(), ExitCode::SUCCESS),
         reason = host.ended() => (reason, NO),

@@ -10,7 +10,8 @@ use clap::{Args, ValueEnum};
 use tokio::sync::{mpsc, watch};
 
 use super::context::Context;
-use super::host::{Host, Surroundings};
+use super::host::{self, Host, Surroundings};
+use super::http::Http;
 use super::signals::Signals;
 use super::{Done, NO, bad_input};
 use crate::api::client::Client;
@@ -82,6 +83,8 @@ pub(super) struct Tui {
     /// Print every key as a Markdown table, and end
     #[arg(long, group = "instead")]
     keys: bool,
+    #[command(flatten)]
+    pub(super) http: Http,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -306,10 +309,11 @@ impl Visit<'_> {
         }
         let config = self.context.config();
         let socket = socket::bind(&config.state_dir).await?;
+        let network = host::listen(self.context).await?;
         let lab = self.lab().await?;
         let around = Surroundings::of(self.context, lab.as_ref()).await?;
         let mut host = Host::start(self.context, around).await?;
-        host.serve(socket);
+        host.serve(socket, network);
         let handle = host.handle().clone();
         let events = handle.events.subscribe();
         self.connect(handle.clone(), Ok(Arc::clone(&host.store)));
@@ -332,6 +336,9 @@ impl Visit<'_> {
     }
 
     async fn attach(&self, client: Client) -> anyhow::Result<Engine> {
+        if self.context.config().http.listen.is_some() {
+            self.context.say("--listen is for the engine that runs already; start that with it");
+        }
         let mut tasks = Tasks::default();
         let remote::Remote { handle, link, events } = remote::attach(client, &mut tasks).await?;
         let connected = Connected { handle: handle.clone(), events, remote: Some(link) };

@@ -55,6 +55,7 @@ pub(super) struct File {
     pub(super) inject: InjectSection,
     pub(super) agent: super::agent::AgentSection,
     pub(super) workbench: super::workbench::WorkbenchSection,
+    pub(super) http: super::http::HttpSection,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -79,6 +80,7 @@ pub(super) struct StoreSection {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct PolicySection {
     pub(super) remediation: Option<RemediationMode>,
+    pub(super) two_people: Option<bool>,
     #[serde(rename = "rule")]
     pub(super) rules: Vec<Rule>,
 }

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::agent::{self, TapeFlags};
 use super::file::{File, Span};
+use super::http::{self, HttpFlags};
 use super::layers::{Layers, Shown, Source};
 use super::secret::Secret;
 use super::text::FileText;
@@ -27,6 +28,8 @@ pub struct Flags {
     pub operator: Option<String>,
     /// Recordings of what a model says.
     pub tape: TapeFlags,
+    /// Where the service listens.
+    pub http: HttpFlags,
 }
 
 /// The configuration with the origin of every value in it.
@@ -105,6 +108,7 @@ fn assemble(layers: &mut Layers<'_>, file: File, flags: &Flags) -> Config {
         inject,
         agent: asked,
         workbench: bench,
+        http,
     } = file;
     let operator = operator_name(layers, operator, flags);
     let state_dir = state_dir(layers, flags);
@@ -121,14 +125,15 @@ fn assemble(layers: &mut Layers<'_>, file: File, flags: &Flags) -> Config {
     let targets = target::all(layers, targets, &lab);
     let remediation =
         layers.pick("policy.remediation", policy.remediation, RemediationMode::default());
+    let limits = bounds(layers, &limits, policy.two_people);
     let policy = rules(layers, policy.rules, &targets, &lab);
-    let limits = bounds(layers, &limits);
     let inject_ttl = layers.pick("inject.ttl", inject.ttl, Span(Duration::from_secs(120))).0;
     if !(Duration::from_secs(1)..=Duration::from_secs(3600)).contains(&inject_ttl) {
         layers.refuse("inject.ttl", "`inject.ttl` must be from 1s to 1h");
     }
     let agent = agent::agent(layers, asked, &flags.tape, limits.investigation);
     let workbench = workbench::workbench(layers, &bench);
+    let http = http::http(layers, http, &flags.http, &RESERVED);
     Config {
         lab,
         targets,
@@ -141,11 +146,13 @@ fn assemble(layers: &mut Layers<'_>, file: File, flags: &Flags) -> Config {
         inject_ttl,
         agent,
         workbench,
+        http,
     }
 }
 
 /// Names that stand for simctl's own parts in the records; a person cannot borrow them.
-const RESERVED: [&str; 6] = ["detector", "agent", "policy", "engine", "watchdog", "playbook"];
+const RESERVED: [&str; 7] =
+    ["detector", "agent", "policy", "engine", "watchdog", "playbook", "http"];
 
 fn operator_name(layers: &mut Layers<'_>, file: Option<String>, flags: &Flags) -> String {
     let flag = flags.operator.clone().map(|name| ("--operator", name));
@@ -247,7 +254,11 @@ fn bad_store(url: &Secret) -> Option<String> {
     ))
 }
 
-fn bounds(layers: &mut Layers<'_>, file: &super::file::LimitsSection) -> Limits {
+fn bounds(
+    layers: &mut Layers<'_>,
+    file: &super::file::LimitsSection,
+    two_people: Option<bool>,
+) -> Limits {
     let d = Limits::default();
     let mut span = |key: &str, given: Option<Span>, default: TimeDelta, may_be_zero: bool| {
         let default = Span(default.to_std().unwrap_or_default());
@@ -280,6 +291,7 @@ fn bounds(layers: &mut Layers<'_>, file: &super::file::LimitsSection) -> Limits 
         investigation,
         step,
         verification,
+        two_people: layers.pick("policy.two_people", two_people, d.two_people),
     }
 }
 

@@ -15,6 +15,7 @@ use secret::Secret;
 pub mod agent;
 pub mod dirs;
 mod file;
+pub mod http;
 mod layers;
 pub mod load;
 pub mod nearest;
@@ -49,6 +50,7 @@ pub struct Config {
     pub inject_ttl: Duration,
     pub agent: agent::AgentConfig,
     pub workbench: workbench::WorkbenchConfig,
+    pub http: http::HttpConfig,
 }
 
 /// Our own servers to break.

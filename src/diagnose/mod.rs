@@ -124,8 +124,10 @@ pub fn find(cause: &CauseId) -> Option<&'static Judge> {
 pub fn diagnose(facts: &Facts) -> Diagnosis {
     let mut causes: Vec<JudgedCause> = ALL
         .iter()
-        .filter(|judge| judge.findings.contains(&facts.finding))
+        .filter(|judge| judge.findings.contains(&facts.finding) || !facts.finding.is_measured())
         .filter_map(|judge| (judge.judge)(facts))
+        // Without a symptom that was measured, what is merely likely is likely nothing.
+        .filter(|judged| facts.finding.is_measured() || judged.grade == Grade::Confirmed)
         .map(only_with_evidence)
         .collect();
     causes.sort_by_key(|judged| std::cmp::Reverse(judged.grade));

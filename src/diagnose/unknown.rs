@@ -43,7 +43,7 @@ fn unseen(facts: &Facts) -> Vec<&'static str> {
                 unseen.push("its sessions");
             }
         }
-        FindingKind::ClientsRefused | FindingKind::ProbeFailing => {
+        FindingKind::ClientsRefused | FindingKind::ProbeFailing | FindingKind::Noticed => {
             if facts.postgres.is_none() && facts.redis.is_none() {
                 unseen.push("the server from inside");
             }

@@ -3,11 +3,12 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::ids::CauseId;
 
 /// How sure a cause is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Grade {
     Inconclusive,
@@ -34,7 +35,7 @@ impl fmt::Display for Grade {
 }
 
 /// One thing that was observed, and how.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Evidence {
     /// Cited by causes: `e1`, `e2` … in the order they were gathered.
     pub id: String,
@@ -45,7 +46,7 @@ pub struct Evidence {
 }
 
 /// One possible cause, judged.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct JudgedCause {
     pub cause: CauseId,
     pub grade: Grade,
@@ -58,7 +59,7 @@ pub struct JudgedCause {
 }
 
 /// The whole answer of one investigation. An empty list of causes means: nothing known fits.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Diagnosis {
     /// Best first.
     pub causes: Vec<JudgedCause>,

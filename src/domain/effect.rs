@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
+use super::change::Change;
 use super::consult::{Exchange, StandingNow, Verdict};
 use super::diagnosis::Diagnosis;
 use super::execution::{Output, PhaseLine, Seen, Verification};
@@ -14,11 +16,12 @@ use super::health::Health;
 use super::ids::{CauseId, ExecutionId, FaultId, Fingerprint, IncidentId, InjectionId, TargetId};
 use super::incident::Incident;
 use super::injection::{Injection, InjectionState};
+use super::notice::Notice;
 use super::proposal::{Draft, Preview, ProposedStep};
 use super::sample::{Origin, RuntimeEvent, Sample};
 
 /// Something a person (or a program in their name) wants.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case", tag = "do", deny_unknown_fields)]
 pub enum Command {
     Inject {
@@ -30,6 +33,15 @@ pub enum Command {
         /// Also where the target is broken already.
         #[serde(default)]
         beside: bool,
+    },
+    /// Opens an incident that somebody outside noticed, or adds to the one that is open for its target.
+    Notice {
+        notice: Notice,
+    },
+    /// Changes what people may change about an incident.
+    Change {
+        incident: u64,
+        change: Change,
     },
     /// One injection, one target's, or all of them.
     Clear {
@@ -91,14 +103,14 @@ pub enum Command {
 }
 
 /// A command, and who gave it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Ordered {
     pub actor: String,
     pub command: Command,
 }
 
 /// The answer to an accepted command: one sentence, and what it made.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Accepted {
     pub message: String,
     pub incident: Option<u64>,

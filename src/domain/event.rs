@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::consult::{Exchange, Verdict};
 use super::diagnosis::Diagnosis;
 use super::execution::{Approval, ExecutionState, PhaseLine, StepEnd, StepRun, Verification};
-use super::finding::Finding;
+use super::finding::{Finding, Severity};
 use super::health::Health;
 use super::ids::{ExecutionId, IncidentId, InjectionId, TargetId};
 use super::incident::{Incident, Status, Tried};
@@ -63,6 +63,12 @@ pub enum EventBody {
     },
     IncidentNoted {
         text: String,
+    },
+    /// A person changed how bad it is or whose it is: as it is afterwards.
+    IncidentAmended {
+        severity: Severity,
+        team: Option<String>,
+        reason: String,
     },
     IncidentResolved {
         health: Health,
@@ -172,6 +178,7 @@ impl EventBody {
             Self::IncidentRecurred { .. } => "incident_recurred",
             Self::StatusChanged { .. } => "status_changed",
             Self::IncidentNoted { .. } => "incident_noted",
+            Self::IncidentAmended { .. } => "incident_amended",
             Self::IncidentResolved { .. } => "incident_resolved",
             Self::IncidentFailed { .. } => "incident_failed",
             Self::InvestigationStarted { .. } => "investigation_started",

@@ -6,13 +6,14 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::health::Health;
 use super::ids::{ActionId, ApprovalId, ExecutionId, Fingerprint};
 use super::proposal::Proposal;
 
 /// Where an execution stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ExecutionState {
     Thinking,
@@ -55,7 +56,7 @@ impl ExecutionState {
 }
 
 /// One line type of the agent's log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
     Thinking,
@@ -108,7 +109,7 @@ impl PhaseLine {
 }
 
 /// What a command left behind.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Output {
     /// `None` when no process ran, or its end is not known.
     pub exit_code: Option<i64>,
@@ -118,7 +119,7 @@ pub struct Output {
 }
 
 /// Who decided what about which fingerprint.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Approval {
     pub id: ApprovalId,
     pub fingerprint: Fingerprint,
@@ -128,7 +129,7 @@ pub struct Approval {
 }
 
 /// The ways a proposal is decided. Time-out is not the same as a person's no.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case", tag = "is")]
 pub enum Decision {
     Approved {
@@ -168,7 +169,7 @@ impl Decision {
 }
 
 /// How the person who approved had the proposal before their eyes; told by the console, believed as told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Seen {
     /// How long it was open.
@@ -186,7 +187,7 @@ impl fmt::Display for Seen {
 }
 
 /// How one step of an execution went.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct StepRun {
     /// The row in `agent_actions`.
     pub id: uuid::Uuid,
@@ -204,7 +205,7 @@ pub struct StepRun {
 }
 
 /// The end of a step.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct StepEnd {
     pub at: DateTime<Utc>,
     pub ok: bool,
@@ -213,7 +214,7 @@ pub struct StepEnd {
 }
 
 /// One thing that was measured to prove a fix.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Check {
     pub name: String,
     /// `None`: could not be measured, which proves nothing.
@@ -222,7 +223,7 @@ pub struct Check {
 }
 
 /// The proof, or its failure.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Verification {
     pub checks: Vec<Check>,
     /// How many rounds of all checks were taken.
@@ -260,14 +261,14 @@ impl Verification {
 }
 
 /// A person's order about an execution that is carried out right now.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Order {
     pub by: String,
     pub at: DateTime<Utc>,
 }
 
 /// A person's order to go no further.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StopOrder {
     pub by: String,
     /// What ran was dropped too, so nobody knows what it did.
@@ -275,7 +276,7 @@ pub struct StopOrder {
 }
 
 /// One attempt, from thinking to its end.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Execution {
     pub id: ExecutionId,
     pub state: ExecutionState,
@@ -303,6 +304,13 @@ pub struct Execution {
 }
 
 impl Execution {
+    /// Without what was saved for an undo, which is the server's own data: for readers who need not have it.
+    pub fn forget_undo_data(&mut self) {
+        for step in &mut self.steps {
+            step.undo_data.clear();
+        }
+    }
+
     /// Whether any step of it has begun, so that the world may have changed.
     pub fn has_acted(&self) -> bool {
         !self.steps.is_empty()

@@ -2,13 +2,16 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 mod about;
 
 pub use about::About;
 
 /// How bad a symptom is for the people behind the server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     Low,
@@ -67,6 +70,8 @@ pub enum FindingKind {
     InvalidIndex,
     /// PostgreSQL: transactions are cancelled because they wait for each other.
     Deadlocks,
+    /// No symptom of ours: somebody outside noticed something.
+    Noticed,
 }
 
 /// Symptoms of one problem as it grows: a stronger one takes over the incident of a weaker one.
@@ -83,6 +88,8 @@ pub enum Family {
     /// Work that a server does for itself in the background.
     Upkeep,
     Other,
+    /// What others say, which no symptom of ours takes over.
+    Outside,
 }
 
 impl FindingKind {
@@ -105,6 +112,11 @@ impl FindingKind {
         Self::InvalidIndex,
         Self::Deadlocks,
     ];
+
+    /// Whether it is a symptom that is measured, and so is gone when it is measured no more.
+    pub fn is_measured(self) -> bool {
+        Self::ALL.contains(&self)
+    }
 
     /// The word people read and the store keeps.
     pub fn as_str(self) -> &'static str {

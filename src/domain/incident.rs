@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::consult::Spend;
 use super::diagnosis::Diagnosis;
@@ -13,7 +14,9 @@ use super::health::Health;
 use super::ids::{ActionId, CauseId, IncidentId, TargetId, incident_name};
 
 /// Where an incident stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     Triage,
@@ -55,7 +58,7 @@ impl Status {
 }
 
 /// Whether it is for real.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum IncidentType {
     Real,
@@ -74,7 +77,7 @@ impl IncidentType {
 }
 
 /// How far simctl may go by itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RemediationMode {
     /// What the policy calls automatic runs by itself.
@@ -101,7 +104,7 @@ impl RemediationMode {
 }
 
 /// A remark by a person.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Note {
     pub at: DateTime<Utc>,
     pub actor: String,

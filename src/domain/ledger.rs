@@ -116,6 +116,7 @@ impl Ledger {
             | EventBody::IncidentRecurred { .. }
             | EventBody::StatusChanged { .. }
             | EventBody::IncidentNoted { .. }
+            | EventBody::IncidentAmended { .. }
             | EventBody::IncidentResolved { .. }
             | EventBody::IncidentFailed { .. }
             | EventBody::InvestigationStarted { .. }
@@ -266,7 +267,7 @@ impl Ledger {
     }
 }
 
-/// The bounds of what the agent may do by repetition.
+/// The bounds of what the agent may do by repetition, and of what a person may decide.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// A proposal nobody decided expires after this.
@@ -281,6 +282,8 @@ pub struct Limits {
     pub investigation: TimeDelta,
     pub step: TimeDelta,
     pub verification: TimeDelta,
+    /// Whoever asked for an action cannot approve it.
+    pub two_people: bool,
 }
 
 impl Default for Limits {
@@ -294,6 +297,7 @@ impl Default for Limits {
             investigation: TimeDelta::seconds(60),
             step: TimeDelta::seconds(90),
             verification: TimeDelta::seconds(120),
+            two_people: false,
         }
     }
 }
@@ -332,6 +336,10 @@ fn apply_to(incident: &mut Incident, event: &Event, body: &EventBody) {
                 actor: event.actor.clone(),
                 text: text.clone(),
             });
+        }
+        EventBody::IncidentAmended { severity, team, .. } => {
+            incident.severity = *severity;
+            incident.team.clone_from(team);
         }
         EventBody::IncidentResolved { health, .. } => {
             incident.status = Status::Resolved;

@@ -4,6 +4,7 @@
 //! effects follow; [`ledger::Ledger`] is the fold of those events and nothing else.
 #![warn(clippy::wildcard_enum_match_arm)]
 
+pub mod change;
 pub mod consult;
 pub mod diagnosis;
 pub mod effect;
@@ -15,6 +16,7 @@ pub mod ids;
 pub mod incident;
 pub mod injection;
 pub mod ledger;
+pub mod notice;
 pub mod policy;
 pub mod proposal;
 pub mod readings;

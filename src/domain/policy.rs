@@ -1,13 +1,16 @@
 //! Who must agree before an action runs: rules from the config, the strictest match wins, default ask.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::ids::{ActionId, TargetId};
 use super::proposal::{Proposal, ProposedStep, Risk};
 use super::target::{Profile, Target};
 
 /// What a rule demands, from the mildest to the strictest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Demand {
     /// Runs without a person; recorded as the policy's decision.
@@ -33,7 +36,7 @@ impl Demand {
 }
 
 /// A demand, and the rule it came from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Ruling {
     pub demand: Demand,
     pub rule: String,

@@ -7,13 +7,16 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
 
 use super::ids::{ActionId, CauseId, Fingerprint, IncidentId, ProposalId, TargetId};
 use super::policy::Ruling;
 use super::words;
 
 /// What can go wrong by doing it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Risk {
     Low,
@@ -47,7 +50,7 @@ impl fmt::Display for Risk {
 pub type Args = BTreeMap<String, Value>;
 
 /// A consequence computed from the live server: "46,201 keys are removed".
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Consequence {
     /// What is affected, in words that follow a number: `keys removed`, `sessions cut`.
     pub what: String,
@@ -75,7 +78,7 @@ impl fmt::Display for Consequence {
 }
 
 /// What exactly will run, on what, and what it costs.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Preview {
     /// Every changing command, byte-exact, in order.
     pub commands: Vec<String>,
@@ -108,7 +111,7 @@ impl Preview {
 }
 
 /// How a step can be taken back.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case", tag = "kind", content = "how")]
 pub enum Undo {
     /// Restores exactly what was there.
@@ -134,9 +137,10 @@ impl Undo {
 }
 
 /// One action of a proposal, with its arguments fixed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ProposedStep {
     pub action: ActionId,
+    #[schema(value_type = Object)]
     pub args: Args,
     pub risk: Risk,
     pub preview: Preview,
@@ -146,7 +150,7 @@ pub struct ProposedStep {
 }
 
 /// What the agent wants to be allowed to do; the engine adds identity, times and fingerprint.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Draft {
     pub cause: CauseId,
     pub steps: Vec<ProposedStep>,
@@ -173,7 +177,7 @@ impl Draft {
 }
 
 /// A draft that was put before a person (or the policy).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Proposal {
     pub id: ProposalId,
     pub incident: IncidentId,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use utoipa::ToSchema;
 
 use crate::domain::effect::{Accepted, Ordered, Refused};
 use crate::domain::event::Sealed;
@@ -29,6 +30,19 @@ pub struct Snapshot {
     pub store: StoreView,
 }
 
+impl Snapshot {
+    /// For readers who need not have the servers' own data.
+    pub fn without_undo_data(mut self) -> Self {
+        for incident in &mut self.incidents {
+            if incident.executions.iter().any(crate::domain::execution::Execution::has_acted) {
+                let incident = Arc::make_mut(incident);
+                incident.executions.iter_mut().for_each(|one| one.forget_undo_data());
+            }
+        }
+        self
+    }
+}
+
 /// One target as readers see it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TargetView {
@@ -44,7 +58,7 @@ pub struct TargetView {
 }
 
 /// How the store is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StoreView {
     pub url: String,
     pub reachable: bool,

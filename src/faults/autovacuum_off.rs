@@ -31,7 +31,7 @@ const ROUNDS: u64 = 2;
 
 static DESCRIPTOR: Descriptor = Descriptor {
     id: "autovacuum-off",
-    aliases: &[],
+    aliases: &["postgres-bloat"],
     tier: Tier::Practical,
     runtimes: ANYWHERE,
     engine: Some(Engine::Postgres),

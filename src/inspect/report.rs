@@ -6,11 +6,13 @@ use chrono::{DateTime, Utc};
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use super::unknown::Unknown;
 
 /// The answer of one inspection.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = InspectionReport)]
 pub struct Report {
     pub inspection: &'static str,
     pub verb: &'static str,
@@ -19,6 +21,8 @@ pub struct Report {
     pub took_ms: f64,
     /// The worst of the checks.
     pub grade: Grade,
+    /// Figures, tables, or why something cannot be known; each with its name and title.
+    #[schema(value_type = Vec<Object>)]
     pub parts: Vec<Part>,
     pub checks: Vec<Check>,
 }
@@ -34,8 +38,11 @@ impl Report {
 pub(super) const NOT_CONNECTED: &str = "connect";
 
 /// How a check came out. What could not be asked is never *ok*.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = InspectionGrade)]
 pub enum Grade {
     #[default]
     Ok,
@@ -57,7 +64,7 @@ impl Grade {
 }
 
 /// What a number counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Unit {
     None,
@@ -141,7 +148,8 @@ impl Serialize for Table {
 }
 
 /// One judgement, with what it was judged by and what to do about it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = InspectionCheck)]
 pub struct Check {
     pub id: &'static str,
     pub grade: Grade,
@@ -161,9 +169,10 @@ pub struct Check {
 }
 
 /// An action of the catalogue with the arguments it would take.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Offer {
     pub action: &'static str,
+    #[schema(value_type = Object)]
     pub args: Value,
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::event::{Head, RawEvent, Sealed};
 use crate::domain::finding::Severity;
-use crate::domain::ids::IncidentId;
+use crate::domain::ids::{ExecutionId, IncidentId};
 use crate::domain::incident::{Incident, Status};
 use crate::domain::injection::Injection;
 use crate::domain::ledger::Ledger;
@@ -289,6 +289,9 @@ pub trait Store: Send + Sync {
     async fn incidents(&self, filter: &IncidentFilter) -> Result<Vec<IncidentLine>, StoreError>;
 
     async fn incident(&self, number: u64) -> Result<Option<Incident>, StoreError>;
+
+    /// The number of the incident that an execution belongs to.
+    async fn incident_of(&self, execution: ExecutionId) -> Result<Option<u64>, StoreError>;
 
     async fn injections(&self, limit: u32) -> Result<Vec<Injection>, StoreError>;
 

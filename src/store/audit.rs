@@ -9,6 +9,7 @@ use anyhow::{Context as _, anyhow};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
 
 use crate::domain::event::{Head, RawEvent};
 use crate::domain::proposal::hex;
@@ -19,7 +20,7 @@ const PAGE: u32 = 1_000;
 const ANCHOR: &str = "head.json";
 
 /// What an audit found.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AuditReport {
     /// Records that are as they were written, from the first on.
     pub intact: u64,
@@ -44,7 +45,7 @@ impl fmt::Display for AuditReport {
 }
 
 /// A record that is not as it was written, or not there.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Broken {
     pub seq: u64,
     /// What is wrong with it, in words.

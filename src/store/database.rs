@@ -16,7 +16,7 @@ use super::sql::{Cell, Dialect, Session, Sql};
 use super::times;
 use super::write::{self, Append, LeaseMove, backoff};
 use crate::domain::event::{Head, RawEvent};
-use crate::domain::ids::IncidentId;
+use crate::domain::ids::{ExecutionId, IncidentId};
 use crate::domain::incident::Incident;
 use crate::domain::injection::Injection;
 use crate::domain::ledger::Ledger;
@@ -266,6 +266,13 @@ impl<D: Dialect> Store for Database<D> {
             vec![Cell::count(number)],
         );
         let found = self.read("read an incident", query, |row| read::body(row, "incident")).await?;
+        Ok(found.into_iter().next())
+    }
+
+    async fn incident_of(&self, execution: ExecutionId) -> Result<Option<u64>, StoreError> {
+        let sql = "select i.number from agent_executions e join incidents i on i.id = e.incident_id where e.id = $1";
+        let query = (sql.into(), vec![Cell::id(execution.0)]);
+        let found = self.read("find an execution", query, read::number).await?;
         Ok(found.into_iter().next())
     }
 

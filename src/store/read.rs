@@ -72,6 +72,10 @@ pub(super) fn body<T: DeserializeOwned>(row: &impl Columns, what: &str) -> Resul
         .map_err(|error| corrupt(format!("{what} {number}"), &error))
 }
 
+pub(super) fn number(row: &impl Columns) -> Result<u64, Trouble> {
+    Ok(row.count("number")?)
+}
+
 pub(super) fn incident_line(row: &impl Columns) -> Result<IncidentLine, Trouble> {
     Ok(IncidentLine {
         id: IncidentId(row.id("id")?),

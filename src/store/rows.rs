@@ -37,6 +37,7 @@ pub fn rows_of(event: &Event, before: Option<Status>, after: &Ledger) -> Vec<Row
         | EventBody::IncidentRecurred { .. }
         | EventBody::StatusChanged { .. }
         | EventBody::IncidentNoted { .. }
+        | EventBody::IncidentAmended { .. }
         | EventBody::IncidentResolved { .. }
         | EventBody::IncidentFailed { .. }
         | EventBody::InvestigationStarted { .. }

@@ -207,6 +207,20 @@ fn every_mistake_in_the_file_is_a_sentence_with_file_line_key_and_remedy() {
             "[[policy.rule]]\nname = \"r\"\ndemand = \"automatic\"\nrisk_up_to = \"low\"\nmatches = [{ action = \"x\", target = \"y\", risk = \"high\" }]\n",
         ),
         ("reserved operator", "operator = \"policy\"\n"),
+        ("no address", "[http]\nlisten = \"8080\"\nopen = true\n"),
+        ("nobody may ask", "[http]\nlisten = \"127.0.0.1:8080\"\n"),
+        ("open to all", "[http]\nlisten = \"0.0.0.0:8080\"\nopen = true\n"),
+        ("half a key pair", "[http]\ncert_file = \"c.pem\"\n"),
+        ("no time at all", "[http]\nrequest_time = \"1ms\"\n"),
+        (
+            "a token where its digest belongs",
+            "[[http.token]]\nname = \"ci\"\nrole = \"viewer\"\ndigest = \"simctl_hunter2\"\n",
+        ),
+        ("unknown role", "[[http.token]]\nname = \"ci\"\nrole = \"god\"\ndigest = \"\"\n"),
+        (
+            "a token named like a part",
+            "[[http.token]]\nname = \"agent\"\nrole = \"viewer\"\ndigest = \"sha256:0000000000000000000000000000000000000000000000000000000000000000\"\n",
+        ),
     ];
     let mut all = String::new();
     for (what, toml) in cases {

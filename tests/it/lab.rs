@@ -48,6 +48,7 @@ impl Trial {
             operator: "tester".into(),
             inject_ttl: Duration::from_secs(120),
             workbench: Default::default(),
+            http: Default::default(),
             agent: Default::default(),
         };
         Self { config, _state: state, said: Mutex::default() }

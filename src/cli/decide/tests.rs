@@ -5,7 +5,8 @@ use std::sync::Mutex;
 use tokio::sync::{broadcast, mpsc, watch};
 
 use super::*;
-use crate::api::{router, socket};
+use crate::api::socket;
+use crate::api::testing::router;
 use crate::cli::BadInput;
 use crate::cli::print::Print;
 use crate::config::load::Flags;

@@ -84,7 +84,8 @@ impl<'a> Memory<'a> {
             | FindingKind::ServerHung
             | FindingKind::ClientsRefused
             | FindingKind::WritesRefused
-            | FindingKind::ProbeFailing => match newest_refusal(facts) {
+            | FindingKind::ProbeFailing
+            | FindingKind::Noticed => match newest_refusal(facts) {
                 Some(code) => code == "OOM",
                 None => words::percent(redis.used_memory, redis.maxmemory) >= FULL_PERCENT,
             },

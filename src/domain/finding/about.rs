@@ -186,6 +186,16 @@ impl FindingKind {
                 asks: "Only the programs know in which order they lock, so: how many deadlocks there are, in which database, and what the server's log says of them",
                 next_question: "the statements in the server's log beside each deadlock",
             },
+            Self::Noticed => &About {
+                word: "noticed",
+                family: Family::Outside,
+                stage: 0,
+                hurts_clients: false,
+                phrase: "what somebody outside noticed",
+                if_not: "whoever noticed it goes on noticing it",
+                asks: "It was not measured here and may be anything, so: everything that is usually asked, and only what is confirmed counts",
+                next_question: "whoever noticed it, what exactly they see",
+            },
         }
     }
 }

@@ -152,6 +152,12 @@ impl Turn<'_> {
     pub(super) fn retry(&mut self, by: &str, number: u64) -> Result<Accepted, Refused> {
         let incident = self.open_incident(number)?;
         let (id, status) = (incident.id, incident.status);
+        if self.world.target(&incident.target).is_none() {
+            let (name, target) = (incident.name(), &incident.target);
+            return Err(Refused::because(format!(
+                "{target} is not watched here, so there is nobody to ask about {name}"
+            )));
+        }
         if status != Status::Failed && incident.active_execution().is_some() {
             let state = status.as_str();
             return Err(Refused::because(format!(

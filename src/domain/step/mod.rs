@@ -3,6 +3,8 @@
 //! | file | decides about |
 //! |---|---|
 //! | `watch` | samples, findings, opening, escalating and clearing of incidents |
+//! | `notice` | what others say is wrong |
+//! | `change` | what people change about an incident by hand |
 //! | `investigate` | starting an investigation, its result, the proposal |
 //! | `decide` | approval, denial, expiry |
 //! | `again` | asking and measuring once more because a person wants to know |
@@ -22,10 +24,12 @@ use super::world::World;
 use decide::Read;
 
 mod again;
+mod change;
 mod decide;
 mod execute;
 mod inject;
 mod investigate;
+mod notice;
 mod recover;
 mod stop;
 mod take_back;
@@ -144,6 +148,8 @@ impl Turn<'_> {
             Command::Reject { incident, fingerprint, reason } => {
                 self.reject(by, incident, fingerprint.as_deref(), &reason)
             }
+            Command::Notice { notice } => self.notice(by, notice),
+            Command::Change { incident, change } => self.change(by, incident, change),
             Command::Retry { incident } => self.retry(by, incident),
             Command::Note { incident, text } => self.note(by, incident, text),
             Command::Resolve { incident, reason } => self.resolve(by, incident, &reason),

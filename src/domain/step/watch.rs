@@ -141,11 +141,25 @@ impl Turn<'_> {
     }
 
     fn open(&mut self, target: &TargetId, finding: Finding) {
-        let Some(watch) = self.world.watches.get(target) else { return };
-        let (health, calm) = (watch.health(), watch.calm_level);
-        let metrics = watch.window.last_readings().map(|s| s.readings.to_map()).unwrap_or_default();
-        let is_lab = watch.window.target.is_lab();
-        let incident = Incident {
+        if !self.world.watches.contains_key(target) {
+            return;
+        }
+        let incident = self.new_incident(target, &finding);
+        let id = incident.id;
+        let body = EventBody::IncidentOpened { incident: Box::new(incident), finding };
+        self.emit(Some(id), Some(target.clone()), actor::DETECTOR, body);
+        if self.world.remediation != RemediationMode::Manual {
+            self.investigate(id, None);
+        }
+    }
+
+    /// An incident as it is when it opens, with how its target is right now where that is known.
+    pub(super) fn new_incident(&mut self, target: &TargetId, finding: &Finding) -> Incident {
+        let watch = self.world.watches.get(target);
+        let read = watch.and_then(|watch| watch.window.last_readings());
+        let metrics = read.map(|sample| sample.readings.to_map()).unwrap_or_default();
+        let is_lab = watch.is_some_and(|watch| watch.window.target.is_lab());
+        Incident {
             id: IncidentId(self.ids.next(self.now)),
             number: self.world.ledger.last_incident + 1,
             revision: 1,
@@ -161,8 +175,8 @@ impl Turn<'_> {
             metrics,
             incident_type: if is_lab { IncidentType::Drill } else { IncidentType::Real },
             remediation: self.world.remediation,
-            health_at_open: health,
-            health_before: calm,
+            health_at_open: watch.map_or(Health::Inconclusive, |watch| watch.health()),
+            health_before: watch.and_then(|watch| watch.calm_level),
             occurrences: 1,
             first_bad_at: finding.since.min(self.now),
             opened_at: self.now,
@@ -177,12 +191,6 @@ impl Turn<'_> {
             tried: Vec::new(),
             model_spend: Default::default(),
             attempts_from: 0,
-        };
-        let id = incident.id;
-        let body = EventBody::IncidentOpened { incident: Box::new(incident), finding };
-        self.emit(Some(id), Some(target.clone()), actor::DETECTOR, body);
-        if self.world.remediation != RemediationMode::Manual {
-            self.investigate(id, None);
         }
     }
 
@@ -205,6 +213,8 @@ impl Turn<'_> {
             .ledger
             .open_on(target)
             .iter()
+            // What nobody measures is not gone when nothing is measured.
+            .filter(|i| i.finding.is_measured())
             .map(|i| (i.id, i.finding, i.health_before))
             .collect();
         for (id, kind, level_before) in open {

@@ -176,6 +176,7 @@ fn phase(body: &EventBody) -> Option<Phase> {
         | EventBody::StatusChanged { .. }
         | EventBody::InvestigationStarted { .. } => Phase::Thinking,
         EventBody::IncidentNoted { .. }
+        | EventBody::IncidentAmended { .. }
         | EventBody::Decided { .. }
         | EventBody::DecisionRefused { .. }
         | EventBody::StopOrdered { .. }

@@ -101,6 +101,7 @@ fn told(event: &Event) -> Told {
         EventBody::IncidentOpened { .. }
         | EventBody::IncidentEscalated { .. }
         | EventBody::IncidentNoted { .. }
+        | EventBody::IncidentAmended { .. }
         | EventBody::IncidentResolved { .. }
         | EventBody::IncidentFailed { .. } => incident(event),
         EventBody::Proposed { proposal, .. } => proposed(proposal),
@@ -171,6 +172,10 @@ fn incident(event: &Event) -> Told {
                 .looks(Role::Warn)
         }
         EventBody::IncidentNoted { text } => deed("note", text),
+        EventBody::IncidentAmended { severity, team, .. } => {
+            let team = team.as_deref().unwrap_or("none");
+            deed("amend", format!("severity {}, team {team}", severity.as_str()))
+        }
         EventBody::IncidentResolved { health, reason } => {
             deed("resolve", format!("health {health}: {reason}")).looks(Role::Ok)
         }

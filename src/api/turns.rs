@@ -1,0 +1,29 @@
+//! One question at a time for each server: however many ask, a server in trouble is not troubled more.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use crate::domain::ids::TargetId;
+
+/// Whoever waits longer is better told to come back.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Whose turn it is, by server.
+#[derive(Debug, Default)]
+pub struct Turns(Mutex<BTreeMap<TargetId, Arc<Semaphore>>>);
+
+impl Turns {
+    /// Waits for a turn, and not for ever.
+    pub(super) async fn take(&self, target: &TargetId) -> Option<OwnedSemaphorePermit> {
+        let line = {
+            let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let line = lines.entry(target.clone()).or_insert_with(|| Arc::new(Semaphore::new(1)));
+            Arc::clone(line)
+        };
+        timeout(PATIENCE, line.acquire_owned()).await.ok()?.ok()
+    }
+}
