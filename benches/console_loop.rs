@@ -140,6 +140,7 @@ fn snapshot() -> Snapshot {
         executions: Vec::new(),
         tried: Vec::new(),
         attempts_from: 0,
+        request: None,
         model_spend: Default::default(),
     };
     Snapshot {

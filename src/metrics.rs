@@ -5,6 +5,8 @@ mod buckets;
 mod groups;
 mod stages;
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +14,7 @@ pub use buckets::Buckets;
 pub use groups::{Group, Success};
 pub use stages::Stages;
 
+use crate::domain::finding::FindingKind;
 use crate::domain::ids::IncidentId;
 use crate::domain::incident::Status;
 use crate::domain::step::actor;
@@ -90,7 +93,8 @@ pub struct Slow {
 }
 
 /// Computes the figures.
-pub fn of(times: &[IncidentTimes]) -> Metrics {
+pub fn of(all: &[IncidentTimes]) -> Metrics {
+    let times = &*trouble(all);
     let (resolved, failed) = (count(times, Status::Resolved), count(times, Status::Failed));
     let between = |pair: &dyn Fn(&IncidentTimes) -> Option<TimeDelta>| {
         spread(times.iter().filter_map(pair).collect())
@@ -107,7 +111,7 @@ pub fn of(times: &[IncidentTimes]) -> Metrics {
         stages: stages::of(times),
         by_cause: groups::of(times, |t| Some(t.cause.clone().unwrap_or("unknown".into()))),
         by_target: groups::of(times, |t| Some(t.target.clone())),
-        by_action: groups::actions(times),
+        by_action: groups::actions(all),
         by_actor: groups::of(times, |t| t.actor.clone()),
         slowest: slowest(times.iter()),
         over_time: None,
@@ -116,7 +120,17 @@ pub fn of(times: &[IncidentTimes]) -> Metrics {
 
 /// The figures with how MTTR went from `since`, or the first incident, until `now`.
 pub fn over(times: &[IncidentTimes], since: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Metrics {
-    Metrics { over_time: buckets::of(times, since, now), ..of(times) }
+    Metrics { over_time: buckets::of(&trouble(times), since, now), ..of(times) }
+}
+
+/// The incidents that something was wrong in. What a person asked for was neither detected nor recovered from: of it,
+/// only how its actions went counts.
+fn trouble(all: &[IncidentTimes]) -> Cow<'_, [IncidentTimes]> {
+    let is_trouble = |times: &&IncidentTimes| times.finding != FindingKind::Requested.as_str();
+    if all.iter().all(|times| is_trouble(&times)) {
+        return Cow::Borrowed(all);
+    }
+    all.iter().filter(is_trouble).cloned().collect()
 }
 
 fn count(times: &[IncidentTimes], status: Status) -> u64 {

@@ -11,7 +11,7 @@ use crate::domain::execution::{Approval, Decision, Output, PhaseLine, StepEnd, V
 use crate::domain::finding::Severity;
 use crate::domain::health::Health;
 use crate::domain::ids::{IncidentId, incident_name};
-use crate::domain::incident::Incident;
+use crate::domain::incident::{Incident, Request};
 use crate::domain::injection::InjectionState;
 use crate::domain::proposal::Proposal;
 
@@ -206,6 +206,9 @@ fn incident(event: &Event) -> Option<(&'static str, String)> {
 /// What the agent and the people who decide do.
 fn execution(event: &Event) -> Option<(&'static str, String)> {
     Some(match &event.body {
+        EventBody::InvestigationStarted { agent, revision, .. } if agent == Request::AGENT => {
+            ("thinking", format!("a person knows why; revision {revision} is only previewed"))
+        }
         EventBody::InvestigationStarted { agent, revision, .. } => {
             ("thinking", format!("{agent} investigates revision {revision}"))
         }

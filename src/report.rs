@@ -18,7 +18,7 @@ pub fn markdown(incident: &Incident, events: &[Event], injections: &[Injection])
     let mut doc = Doc::default();
     header(&mut doc, incident);
     timeline(&mut doc, incident, events);
-    cause(&mut doc, incident.diagnosis.as_ref());
+    cause(&mut doc, incident);
     for (index, execution) in incident.executions.iter().enumerate() {
         attempt(&mut doc, index + 1, execution);
     }
@@ -116,7 +116,8 @@ fn header(doc: &mut Doc, incident: &Incident) {
     }
     doc.row("type", incident.incident_type.as_str());
     doc.row("remediation", incident.remediation.as_str());
-    doc.row("noticed by", &incident.source);
+    let whence = if incident.request.is_some() { "asked for by" } else { "noticed by" };
+    doc.row(whence, &incident.source);
     doc.row("occurrences", incident.occurrences);
     doc.row("first bad sample", time(incident.first_bad_at));
     doc.row("opened", time(incident.opened_at));
@@ -151,8 +152,17 @@ fn timeline(doc: &mut Doc, incident: &Incident, events: &[Event]) {
     }
 }
 
-fn cause(doc: &mut Doc, diagnosis: Option<&Diagnosis>) {
+fn cause(doc: &mut Doc, incident: &Incident) {
     doc.heading("Cause");
+    if let Some(request) = &incident.request {
+        let (by, action) = (inline(&incident.source), &request.action);
+        doc.line(format_args!("{by} asked for {action}."));
+        if !request.reason.trim().is_empty() {
+            doc.line(format_args!("\n> {}", inline(request.reason.trim())));
+        }
+        return;
+    }
+    let diagnosis = incident.diagnosis.as_ref();
     let Some(diagnosis) = diagnosis else {
         doc.line("No diagnosis was made.");
         return;

@@ -3,6 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::arg::unknown;
 use super::{ActionError, Descriptor};
 use crate::domain::proposal::Args;
 
@@ -16,10 +17,7 @@ impl<'a> Given<'a> {
     pub(super) fn to(descriptor: &'static Descriptor, args: &'a Args) -> Result<Self, ActionError> {
         let known = |name: &String| descriptor.args.iter().any(|arg| arg.name == name.as_str());
         match args.keys().find(|name| !known(name)) {
-            Some(name) => Err(ActionError::Precondition(format!(
-                "{} takes no argument `{name}`",
-                descriptor.id
-            ))),
+            Some(name) => Err(unknown(descriptor, name)),
             None => Ok(Self { args }),
         }
     }
@@ -80,7 +78,10 @@ mod tests {
                 json!({"prefix": "a", "max": "many"}),
                 "argument max: `\"many\"` is not a whole number",
             ),
-            (json!({"prefix": "a", "mx": 1}), "unlink_keys takes no argument `mx`"),
+            (
+                json!({"prefix": "a", "mx": 1}),
+                "unlink_keys takes no argument `mx`; it takes prefix, max",
+            ),
         ] {
             assert_eq!(read(args), Err(expected.to_owned()));
         }

@@ -37,10 +37,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     title: "Cancel queries",
     about: "Cancels the named queries while they run; their clients get error 57014 and may ask again. Right when a \
             few long queries hold up others. Sessions and slots stay.",
-    args: &[Arg {
-        name: "queries",
-        about: "which ones: a list of {pid, backend_start, query_start}",
-    }],
+    args: &[Arg::records("queries", "which ones: a list of {pid, backend_start, query_start}")],
     needs: &[Need::PgRole("pg_signal_backend"), Need::PgRole("pg_read_all_stats")],
     verify: "none of the queries runs any more",
 };

@@ -27,7 +27,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     title: "Connect a container to its network",
     about: "Attaches the container to the network it was made for; its published ports come back with it. Right when \
             it is on no network and the server answers inside.",
-    args: &[Arg { name: "network", about: "the network the container was made for" }],
+    args: &[Arg::text("network", "the network the container was made for")],
     needs: &[Need::Runtime("connect network")],
     verify: "the container is on that network, and it is the same life of it as before",
 };

@@ -28,7 +28,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     title: "Detach from its master",
     about: "REPLICAOF NO ONE: the server takes writes itself and keeps the data it has. Right when it was made a \
             replica of a server that is not there.",
-    args: &[Arg { name: "master", about: "the master it follows now, as `host port`" }],
+    args: &[Arg::text("master", "the master it follows now, as `host port`")],
     needs: &[Need::Redis(&["replicaof", "info"])],
     verify: "it is a master, with as many keys as before",
 };

@@ -60,10 +60,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     title: "Drop an invalid index",
     about: "DROP INDEX CONCURRENTLY of one index that is not valid and that nobody is building. Right when a build \
             failed and left it: no query may use it, and nobody is locked out.",
-    args: &[
-        Arg { name: "schema", about: "where the index is" },
-        Arg { name: "index", about: "the index to drop" },
-    ],
+    args: &[Arg::text("schema", "where the index is"), Arg::text("index", "the index to drop")],
     needs: &[Need::PgSuperuser("DROP INDEX of an index it does not own")],
     verify: "the index is gone",
 };

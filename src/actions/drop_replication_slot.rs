@@ -49,8 +49,8 @@ static DESCRIPTOR: Descriptor = Descriptor {
     about: "Drops one replication slot that nobody is connected to, then a checkpoint. Right when its consumer is gone \
             for good and the WAL it keeps fills the volume; a consumer that comes back has to be built anew.",
     args: &[
-        Arg { name: "name", about: "the slot to drop" },
-        Arg { name: "position", about: "its restart_lsn: whoever reads it moves that" },
+        Arg::text("name", "the slot to drop"),
+        Arg::text("position", "its restart_lsn: whoever reads it moves that"),
     ],
     needs: &[Need::PgSuperuser("pg_drop_replication_slot() and CHECKPOINT")],
     verify: "the slot is gone",

@@ -53,9 +53,9 @@ static DESCRIPTOR: Descriptor = Descriptor {
     about: "ROLLBACK PREPARED, or COMMIT PREPARED, of one prepared transaction. Right when its coordinator is gone for \
             good and others wait for its locks; no session can be ended instead, and a restart keeps it.",
     args: &[
-        Arg { name: "gid", about: "the name it was prepared under" },
-        Arg { name: "prepared", about: "when it was prepared, to the microsecond" },
-        Arg { name: "end", about: "rollback or commit" },
+        Arg::text("gid", "the name it was prepared under"),
+        Arg::text("prepared", "when it was prepared, to the microsecond"),
+        Arg::text("end", "rollback or commit"),
     ],
     needs: &[Need::PgSuperuser("ROLLBACK PREPARED of another role's transaction")],
     verify: "it is gone, and nobody waits behind a prepared transaction",

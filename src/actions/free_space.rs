@@ -28,8 +28,8 @@ static DESCRIPTOR: Descriptor = Descriptor {
     about: "Removes ballast or reserve of simctl's own, known by name and size. Right when the volume is full; no \
             data is touched.",
     args: &[
-        Arg { name: "file", about: "the file, by its path inside" },
-        Arg { name: "bytes", about: "how large it is" },
+        Arg::text("file", "the file, by its path inside"),
+        Arg::whole("bytes", "how large it is"),
     ],
     needs: &[Need::Runtime("run find, df and dd inside")],
     verify: "the file is gone, the volume has the room",

@@ -30,7 +30,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     title: "End the blocking session",
     about: "Ends one session that others wait for and that waits for nobody. Right when it stands at the head of a \
             queue; what it has not committed is rolled back.",
-    args: &[Arg { name: "session", about: "which one: {pid, backend_start}" }],
+    args: &[Arg::records("session", "which one: {pid, backend_start}")],
     needs: &[Need::PgRole("pg_signal_backend"), Need::PgRole("pg_read_all_stats")],
     verify: "the session is gone, everyone who waited has gone on",
 };

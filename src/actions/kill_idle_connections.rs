@@ -33,15 +33,12 @@ static DESCRIPTOR: Descriptor = Descriptor {
     about: "Ends sessions that are idle outside a transaction: those named, or the oldest of some roles or \
             applications. Right when connections were leaked; no running work is lost.",
     args: &[
-        Arg { name: "sessions", about: "which ones: a list of {pid, backend_start}" },
-        Arg {
-            name: "cancelled",
-            about: "with sessions: true where the step before cancels their queries, so that they are idle then",
-        },
-        Arg { name: "roles", about: "instead of sessions: only sessions of these roles" },
-        Arg { name: "apps", about: "instead of sessions: only of these application names" },
-        Arg { name: "min_idle_s", about: "with roles or apps: idle for at least this (30)" },
-        Arg { name: "max", about: "with roles or apps: end at most so many, the oldest first" },
+        Arg::records("sessions", "which ones: a list of {pid, backend_start}").optional(),
+        Arg::flag("cancelled", "with sessions: true where the step before cancels their queries, so that they are idle then").optional(),
+        Arg::texts("roles", "instead of sessions: only sessions of these roles").optional(),
+        Arg::texts("apps", "instead of sessions: only of these application names").optional(),
+        Arg::whole("min_idle_s", "with roles or apps: idle for at least this (30)").optional(),
+        Arg::whole("max", "with roles or apps: end at most so many, the oldest first").optional(),
     ],
     needs: &[Need::PgRole("pg_signal_backend"), Need::PgRole("pg_read_all_stats")],
     verify: "the sessions are gone, their clients did not fill the slots again, ordinary roles find a free slot",

@@ -34,12 +34,13 @@ static DESCRIPTOR: Descriptor = Descriptor {
     about: "Ends sessions that are idle inside a transaction: those named, or the oldest ones. Right when open \
             transactions hold slots, locks or old rows; what they have not committed is rolled back.",
     args: &[
-        Arg { name: "sessions", about: "which ones: a list of {pid, backend_start}" },
-        Arg {
-            name: "min_age_s",
-            about: "instead of sessions: transactions open for at least this (60 or more)",
-        },
-        Arg { name: "max", about: "with min_age_s: end at most so many, the oldest first" },
+        Arg::records("sessions", "which ones: a list of {pid, backend_start}").optional(),
+        Arg::whole(
+            "min_age_s",
+            "instead of sessions: transactions open for at least this (60 or more)",
+        )
+        .optional(),
+        Arg::whole("max", "with min_age_s: end at most so many, the oldest first").optional(),
     ],
     needs: &[Need::PgRole("pg_signal_backend"), Need::PgRole("pg_read_all_stats")],
     verify: "the sessions are gone, their clients did not come back with open transactions, ordinary roles find a \

@@ -31,9 +31,10 @@ static DESCRIPTOR: Descriptor = Descriptor {
     about: "Closes the connections with these ids, one by one. Right when named clients are the cause: one that \
             writes without end, or one that does not read its replies.",
     args: &[
-        Arg { name: "ids", about: "client ids as CLIENT LIST gives them" },
-        Arg { name: "min_buffers", about: "spare those whose buffers hold fewer bytes by now" },
-        Arg { name: "min_idle_s", about: "spare those that did something within so many seconds" },
+        Arg::wholes("ids", "client ids as CLIENT LIST gives them"),
+        Arg::whole("min_buffers", "spare those whose buffers hold fewer bytes by now").optional(),
+        Arg::whole("min_idle_s", "spare those that did something within so many seconds")
+            .optional(),
     ],
     needs: &[Need::Redis(&["client|kill", "client|list", "info"])],
     verify: "these clients are gone, and none like them is back doing the same",

@@ -11,6 +11,7 @@ use crate::domain::target::Engine;
 use crate::targets::Server;
 
 mod access;
+mod arg;
 mod args;
 mod channel;
 mod checks;
@@ -60,6 +61,7 @@ mod unpause_container;
 mod unpause_redis_clients;
 mod vacuum_table;
 
+pub use arg::{Arg, Form};
 pub use needs::{Need, Rights, WATCHING, rights};
 pub use undo_file::set_undo_dir;
 
@@ -122,13 +124,6 @@ pub struct Descriptor {
     pub needs: &'static [Need],
     /// What is measured afterwards, in words.
     pub verify: &'static str,
-}
-
-/// An argument of an action.
-#[derive(Debug)]
-pub struct Arg {
-    pub name: &'static str,
-    pub about: &'static str,
 }
 
 /// Why an action does not run, or how it broke.
@@ -220,6 +215,27 @@ fn only_one(name: &str, fits: impl Fn(&Descriptor) -> bool) -> Option<&'static d
         let first = aliased.next()?;
         aliased.next().is_none().then_some(first)
     })
+}
+
+/// The action that somebody asks for by name, when it fits this kind of server and takes these arguments. What only the
+/// live server can tell, its preview tells.
+pub fn fitting(
+    name: &str,
+    engine: Engine,
+    args: &Args,
+) -> Result<&'static dyn Action, ActionError> {
+    let Some(action) = find_for(name, engine) else {
+        let reason = match find(name) {
+            Some(other) => {
+                let own = other.descriptor().engine.map_or("other", Engine::as_str);
+                format!("{name} is for {own} targets, and this one is a {}", engine.as_str())
+            }
+            None => format!("there is no action `{name}`; `simctl actions` lists them"),
+        };
+        return Err(ActionError::Precondition(reason));
+    };
+    arg::check(action.descriptor(), args)?;
+    Ok(action)
 }
 
 /// What a step failed at, with its cause.

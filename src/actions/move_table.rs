@@ -62,9 +62,9 @@ static DESCRIPTOR: Descriptor = Descriptor {
     about: "ALTER TABLE ... SET TABLESPACE. Right when a table fills the volume of its tablespace and another one has \
             room: nothing is lost, the table is locked while it is copied.",
     args: &[
-        Arg { name: "schema", about: "the table's schema" },
-        Arg { name: "table", about: "the table's name" },
-        Arg { name: "to", about: "the tablespace to move it to, like pg_default" },
+        Arg::text("schema", "the table's schema"),
+        Arg::text("table", "the table's name"),
+        Arg::text("to", "the tablespace to move it to, like pg_default"),
     ],
     needs: &[
         Need::PgSuperuser("ALTER TABLE of tables it does not own"),

@@ -43,7 +43,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     title: "Open a database",
     about: "ALTER DATABASE ... ALLOW_CONNECTIONS true, from another database. Right when a database was closed to \
             new connections; sessions that are there are not touched.",
-    args: &[Arg { name: "database", about: "the database to open" }],
+    args: &[Arg::text("database", "the database to open")],
     needs: &[Need::PgSuperuser("ALTER DATABASE of a database it does not own")],
     verify: "the database takes connections",
 };

@@ -15,7 +15,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     title: "Let a process open files again",
     about: "Sets the limit of open files of the running process to what it was when the server was healthy, no further \
             than its hard limit. Right when new clients hang because no socket can be opened; nothing is restarted.",
-    args: &[Arg { name: "limit", about: "how many files and sockets, like 10032" }],
+    args: &[Arg::text("limit", "how many files and sockets, like 10032")],
     needs: &[Need::Runtime("prlimit")],
     verify: "the limit reads back from the system, and the process was not restarted",
 };

@@ -51,8 +51,8 @@ static DESCRIPTOR: Descriptor = Descriptor {
     about: "Takes one line that rejects out of pg_hba.conf, checks the file as the server reads it, and reloads. Right \
             when that line turns away who was let in before; every other line and every session stays.",
     args: &[
-        Arg { name: "line", about: "the number of the line, as pg_hba_file_rules counts" },
-        Arg { name: "text", about: "the line as it stands there" },
+        Arg::whole("line", "the number of the line, as pg_hba_file_rules counts"),
+        Arg::text("text", "the line as it stands there"),
     ],
     needs: &[Need::PgSuperuser(
         "pg_read_file(), lo_export(), pg_hba_file_rules and pg_reload_conf()",

@@ -35,9 +35,9 @@ static DESCRIPTOR: Descriptor = Descriptor {
     about: "ALTER ROLE or DATABASE … CONNECTION LIMIT to the value it had when the server was healthy. Right when a \
             lowered limit refuses clients while the server has free slots; no session is touched.",
     args: &[
-        Arg { name: "role", about: "the role whose limit it is" },
-        Arg { name: "database", about: "instead of role: the database" },
-        Arg { name: "limit", about: "the limit it had; -1 for none" },
+        Arg::text("role", "the role whose limit it is").optional(),
+        Arg::text("database", "instead of role: the database").optional(),
+        Arg::whole("limit", "the limit it had; -1 for none"),
     ],
     needs: &[Need::PgSuperuser("ALTER ROLE and ALTER DATABASE … CONNECTION LIMIT")],
     verify: "the limit reads back as it was, a new client gets in",

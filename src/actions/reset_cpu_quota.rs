@@ -15,10 +15,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     title: "Give a container its processor time back",
     about: "Sets the CPU quota and period to what they were when the server was healthy. Right when a lower \
             quota holds the server back; nothing is restarted.",
-    args: &[Arg {
-        name: "limit",
-        about: "quota and period in microseconds, like 200000/100000, or none",
-    }],
+    args: &[Arg::text("limit", "quota and period in microseconds, like 200000/100000, or none")],
     needs: &[Need::Runtime("update cpu quota")],
     verify: "the quota reads back from the engine, and the container was not restarted",
 };

@@ -15,7 +15,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     title: "Give a container its memory back",
     about: "Sets the limit of memory to what it was when the server was healthy, running or not. Right when it ran \
             out of memory under a lower limit; nothing is restarted.",
-    args: &[Arg { name: "limit", about: "how many bytes, as the baseline has it" }],
+    args: &[Arg::text("limit", "how many bytes, as the baseline has it")],
     needs: &[Need::Runtime("update memory limit")],
     verify: "the limit reads back from the engine, and it is the same container",
 };

@@ -43,8 +43,8 @@ static DESCRIPTOR: Descriptor = Descriptor {
     about: "ALTER SYSTEM of one setting to the value it had when the server was healthy, then a reload. Right when \
             a changed setting is the cause; no session is cut, nothing restarts.",
     args: &[
-        Arg { name: "name", about: "the setting, like default_transaction_read_only" },
-        Arg { name: "value", about: "the value it had, as pg_settings told it" },
+        Arg::text("name", "the setting, like default_transaction_read_only"),
+        Arg::text("value", "the value it had, as pg_settings told it"),
     ],
     needs: &[Need::PgSuperuser("ALTER SYSTEM, pg_reload_conf() and pg_file_settings")],
     verify: "a new session has the value, no restart is pending, the configuration files have no error",

@@ -15,7 +15,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     title: "Let a container start processes again",
     about: "Sets the limit of processes to what it was when the server was healthy. Right when the server cannot \
             fork because of a lower limit; nothing is restarted.",
-    args: &[Arg { name: "limit", about: "how many processes and threads, like 128, or none" }],
+    args: &[Arg::text("limit", "how many processes and threads, like 128, or none")],
     needs: &[Need::Runtime("update pids limit")],
     verify: "the limit reads back from the engine, and the container was not restarted",
 };

@@ -30,8 +30,8 @@ static DESCRIPTOR: Descriptor = Descriptor {
     about: "ACL SETUSER of one user to the rule it had when the server was healthy. Right when the rule was changed; \
             passwords and other users stay as they are.",
     args: &[
-        Arg { name: "user", about: "the user's name, like default" },
-        Arg { name: "rule", about: "the rule it had, as ACL LIST told it, passwords left out" },
+        Arg::text("user", "the user's name, like default"),
+        Arg::text("rule", "the rule it had, as ACL LIST told it, passwords left out"),
     ],
     needs: &[Need::Redis(&["acl|list", "acl|setuser", "info"])],
     verify: "the user's rule reads back as the baseline",

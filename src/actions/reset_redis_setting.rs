@@ -31,8 +31,8 @@ static DESCRIPTOR: Descriptor = Descriptor {
     about: "CONFIG SET of one setting to the value it had when the server was healthy. Right when a changed setting \
             is the cause; no key is touched.",
     args: &[
-        Arg { name: "name", about: "the setting, like maxmemory" },
-        Arg { name: "value", about: "the value it had, as CONFIG GET told it" },
+        Arg::text("name", "the setting, like maxmemory"),
+        Arg::text("value", "the value it had, as CONFIG GET told it"),
     ],
     needs: &[Need::Redis(&["config|get", "config|set", "info"])],
     verify: "the setting reads back as the baseline; where a memory limit came down, no key was evicted",

@@ -33,12 +33,12 @@ static DESCRIPTOR: Descriptor = Descriptor {
     about: "One grant at a time: LOGIN, VALID UNTIL, CONNECT on a database, or rights on a table, as they were when \
             the server was healthy. No password is touched.",
     args: &[
-        Arg { name: "role", about: "the role; for connect also `public`, which is everybody" },
-        Arg { name: "grant", about: "login, valid-until, connect or table" },
-        Arg { name: "database", about: "the application's database, where the grant is made" },
-        Arg { name: "value", about: "for valid-until: the time it was valid until, or infinity" },
-        Arg { name: "table", about: "for table: its schema and name, as public.hb" },
-        Arg { name: "rights", about: "for table: a list out of SELECT, INSERT, UPDATE" },
+        Arg::text("role", "the role; for connect also `public`, which is everybody"),
+        Arg::text("grant", "login, valid-until, connect or table"),
+        Arg::text("database", "the application's database, where the grant is made"),
+        Arg::text("value", "for valid-until: the time it was valid until, or infinity").optional(),
+        Arg::text("table", "for table: its schema and name, as public.hb").optional(),
+        Arg::texts("rights", "for table: a list out of SELECT, INSERT, UPDATE").optional(),
     ],
     needs: &[Need::PgSuperuser("ALTER ROLE of other roles, GRANT on what others own")],
     verify: "the catalog says that the role has it",

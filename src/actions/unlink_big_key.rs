@@ -37,8 +37,8 @@ static DESCRIPTOR: Descriptor = Descriptor {
     about: "Copies one key, if it is below 64 MB, and unlinks it; every other key stays. Right when one key holds \
             most of the memory. UNLINK frees it in the background, where DEL would block the server.",
     args: &[
-        Arg { name: "key", about: "the name of the key, taken literally" },
-        Arg { name: "type", about: "its type; a key of another type is not removed" },
+        Arg::text("key", "the name of the key, taken literally"),
+        Arg::text("type", "its type; a key of another type is not removed"),
     ],
     needs: &[
         Need::Redis(&[

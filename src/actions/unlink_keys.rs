@@ -41,8 +41,8 @@ static DESCRIPTOR: Descriptor = Descriptor {
     about: "Copies and then unlinks every key that starts with the prefix; all other keys stay. Right when one \
             family of keys fills the memory and its writer has stopped.",
     args: &[
-        Arg { name: "prefix", about: "the beginning of the keys to remove, taken literally" },
-        Arg { name: "max", about: "refuse when there are more keys than this (1,000,000)" },
+        Arg::text("prefix", "the beginning of the keys to remove, taken literally"),
+        Arg::whole("max", "refuse when there are more keys than this (1,000,000)").optional(),
     ],
     needs: &[Need::Redis(&["scan", "unlink", "dump", "pttl", "restore", "info"]), Need::RedisKeys],
     verify: "no key under the prefix is left, no other key is missing, memory is below 85 % of its limit",

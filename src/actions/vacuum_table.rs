@@ -36,12 +36,9 @@ static DESCRIPTOR: Descriptor = Descriptor {
     about: "VACUUM (ANALYZE) of one table of the application's database. Right when dead rows pile up and nothing \
             keeps them needed; readers and writers go on. The file stays as large as it is.",
     args: &[
-        Arg { name: "schema", about: "the table's schema" },
-        Arg { name: "table", about: "the table's name" },
-        Arg {
-            name: "after",
-            about: "sessions that the step before ends, a list of {pid, backend_start}: their hold does not count",
-        },
+        Arg::text("schema", "the table's schema"),
+        Arg::text("table", "the table's name"),
+        Arg::records("after", "sessions that the step before ends, a list of {pid, backend_start}: their hold does not count").optional(),
     ],
     needs: &[
         Need::PgSuperuser("VACUUM of tables that belong to others"),

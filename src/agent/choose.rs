@@ -49,7 +49,7 @@ pub(super) async fn choose(
 fn draft(case: &Case<'_>, candidate: &Candidate, steps: Vec<ProposedStep>) -> Draft {
     Draft {
         cause: candidate.cause.clone(),
-        effect: narration::effect(candidate, &steps),
+        effect: narration::effect(candidate.effect, &steps),
         steps,
         why: format!("{}.", narration::capital(&candidate.why)),
         if_not: case.incident.finding.about().if_not.into(),
@@ -69,7 +69,7 @@ async fn preview(
     Ok(steps)
 }
 
-async fn preview_step(
+pub(super) async fn preview_step(
     server: &Server,
     id: &ActionId,
     args: &Args,

@@ -18,6 +18,7 @@ mod choose;
 pub mod model;
 mod narration;
 pub mod playbook;
+pub mod request;
 
 #[cfg(test)]
 mod tests;

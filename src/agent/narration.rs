@@ -109,13 +109,13 @@ pub(super) fn no_proposal(reason: &str) -> String {
 }
 
 /// What it brings, with the consequences counted on the live server.
-pub(super) fn effect(candidate: &Candidate, steps: &[ProposedStep]) -> String {
+pub(super) fn effect(effect: &str, steps: &[ProposedStep]) -> String {
     let all = steps.iter().flat_map(|step| &step.preview.consequences);
     let counted: Vec<String> = all.map(ToString::to_string).collect();
     if counted.is_empty() {
-        return candidate.effect.into();
+        return effect.into();
     }
-    format!("{} ({})", candidate.effect, counted.join(", "))
+    format!("{effect} ({})", counted.join(", "))
 }
 
 /// Why nothing is proposed, and what a person should look at.

@@ -194,6 +194,7 @@ pub(in crate::agent) fn incident(finding: FindingKind, target: &Server, message:
         executions: Vec::new(),
         tried: Vec::new(),
         attempts_from: 0,
+        request: None,
         model_spend: Default::default(),
     }
 }

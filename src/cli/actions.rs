@@ -60,14 +60,24 @@ fn explain(print: Print, name: &str) -> anyhow::Result<()> {
         print.line(format_args!("also called {}", d.aliases.join(", ")))?;
     }
     for arg in d.args {
-        print.line(format_args!("argument {}: {}", arg.name, arg.about))?;
+        let (name, form) = (arg.name, arg.form.word());
+        let whether = if arg.required { "" } else { " (may be left out)" };
+        print.line(format_args!("--arg {name}={form}: {}{whether}", arg.about))?;
     }
     print.line(format_args!("verified by: {}", d.verify))
 }
 
 fn view(d: &Descriptor) -> Value {
-    let args: Vec<_> =
-        d.args.iter().map(|arg| json!({ "name": arg.name, "about": arg.about })).collect();
+    let args: Vec<_> = d
+        .args
+        .iter()
+        .map(|arg| {
+            json!({
+                "name": arg.name, "about": arg.about, "required": arg.required,
+                "form": arg.form.word(), "schema": arg.form.schema(),
+            })
+        })
+        .collect();
     json!({
         "id": d.id,
         "aliases": d.aliases,

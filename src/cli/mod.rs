@@ -31,6 +31,7 @@ mod lab;
 mod orders;
 mod parse;
 mod print;
+mod propose;
 mod records;
 mod run;
 mod show;
@@ -94,6 +95,7 @@ enum Command {
     Clear(faults::Clear),
     Drill(drill::Drill),
     Incidents(Box<incidents::Incidents>),
+    Propose(propose::Propose),
     Approve(decide::Approve),
     Reject(decide::Reject),
     Retry(decide::Retry),
@@ -219,6 +221,7 @@ async fn dispatch(cli: Cli) -> Done {
         Command::Clear(args) => Box::pin(faults::clear(&context, &args)).await,
         Command::Drill(args) => Box::pin(drill::run(&context, &args)).await,
         Command::Incidents(args) => incidents::run(&context, &args).await,
+        Command::Propose(args) => propose::propose(&context, &args).await,
         Command::Approve(args) => decide::approve(&context, &args).await,
         Command::Reject(args) => decide::reject(&context, &args).await,
         Command::Retry(args) => decide::retry(&context, &args).await,

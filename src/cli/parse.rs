@@ -47,6 +47,12 @@ pub(super) fn setting(text: &str) -> Result<(String, u64), String> {
     Ok((name.trim().to_owned(), value))
 }
 
+/// `name=value` with any value.
+pub(super) fn named(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write it like `table=orders`")?;
+    Ok((name.trim().to_owned(), value.to_owned()))
+}
+
 /// A point in time: how long ago, a time of today (UTC), or a date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum When {

@@ -73,7 +73,7 @@ fn unseen(facts: &Facts) -> Vec<&'static str> {
                 unseen.push("in which database");
             }
         }
-        FindingKind::ServerDown | FindingKind::ServerHung => {}
+        FindingKind::ServerDown | FindingKind::ServerHung | FindingKind::Requested => {}
     }
     unseen
 }

@@ -13,11 +13,13 @@ use super::diagnosis::Diagnosis;
 use super::execution::{Output, PhaseLine, Seen, Verification};
 use super::finding::FindingKind;
 use super::health::Health;
-use super::ids::{CauseId, ExecutionId, FaultId, Fingerprint, IncidentId, InjectionId, TargetId};
-use super::incident::Incident;
+use super::ids::{
+    ActionId, CauseId, ExecutionId, FaultId, Fingerprint, IncidentId, InjectionId, TargetId,
+};
+use super::incident::{Incident, Request};
 use super::injection::{Injection, InjectionState};
 use super::notice::Notice;
-use super::proposal::{Draft, Preview, ProposedStep};
+use super::proposal::{Args, Draft, Preview, ProposedStep};
 use super::sample::{Origin, RuntimeEvent, Sample};
 
 /// Something a person (or a program in their name) wants.
@@ -42,6 +44,16 @@ pub enum Command {
     Change {
         incident: u64,
         change: Change,
+    },
+    /// Asks for an action on a target, whether something is wrong with it or not. It is previewed on the live
+    /// server first; what fits opens an incident of its own and waits for a decision.
+    Propose {
+        target: TargetId,
+        action: ActionId,
+        #[serde(default)]
+        args: Args,
+        #[serde(default)]
+        reason: String,
     },
     /// One injection, one target's, or all of them.
     Clear {
@@ -155,6 +167,13 @@ pub enum Input {
         ttl: TimeDelta,
         undo: Vec<String>,
         beside: bool,
+    },
+    /// An action somebody asked for, that fits its target and was previewed there.
+    Requested {
+        actor: String,
+        target: TargetId,
+        request: Request,
+        draft: Draft,
     },
     /// The target's settings, read over the held connection while it answers.
     SettingsRead {

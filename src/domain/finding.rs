@@ -72,6 +72,8 @@ pub enum FindingKind {
     Deadlocks,
     /// No symptom of ours: somebody outside noticed something.
     Noticed,
+    /// No symptom: a person asks for a change.
+    Requested,
 }
 
 /// Symptoms of one problem as it grows: a stronger one takes over the incident of a weaker one.
@@ -90,10 +92,12 @@ pub enum Family {
     Other,
     /// What others say, which no symptom of ours takes over.
     Outside,
+    /// What people ask for, which no symptom takes over.
+    Request,
 }
 
 impl FindingKind {
-    /// Every kind, in the order in which `detect` judges them.
+    /// Every kind of symptom, in the order in which `detect` judges them.
     pub const ALL: &'static [Self] = &[
         Self::ServerDown,
         Self::ServerHung,
@@ -116,6 +120,12 @@ impl FindingKind {
     /// Whether it is a symptom that is measured, and so is gone when it is measured no more.
     pub fn is_measured(self) -> bool {
         Self::ALL.contains(&self)
+    }
+
+    /// The kind of that name, what others notice and people ask for among them.
+    pub fn named(word: &str) -> Option<Self> {
+        let mut all = Self::ALL.iter().chain([&Self::Noticed, &Self::Requested]);
+        all.find(|kind| kind.as_str() == word).copied()
     }
 
     /// The word people read and the store keeps.
@@ -186,8 +196,9 @@ mod tests {
 
     #[test]
     fn every_kind_reads_as_it_is_stored() {
-        for kind in FindingKind::ALL {
+        for kind in FindingKind::ALL.iter().chain([&FindingKind::Noticed, &FindingKind::Requested]) {
             assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
+            assert_eq!(FindingKind::named(kind.as_str()), Some(*kind));
         }
     }
 }

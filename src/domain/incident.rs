@@ -12,6 +12,7 @@ use super::execution::Execution;
 use super::finding::{FindingKind, Severity};
 use super::health::Health;
 use super::ids::{ActionId, CauseId, IncidentId, TargetId, incident_name};
+use super::proposal::Args;
 
 /// Where an incident stands.
 #[derive(
@@ -119,7 +120,23 @@ pub struct Tried {
     pub outcome: String,
 }
 
-/// A problem with a target.
+/// What a person asked for; who it was is the incident's source.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    pub action: ActionId,
+    pub args: Args,
+    /// In their words; may be empty.
+    pub reason: String,
+}
+
+impl Request {
+    /// The cause that proposals for it name: it has none but a person's wish.
+    pub const CAUSE: CauseId = CauseId::of("requested");
+    /// Under which executions for it are recorded.
+    pub const AGENT: &str = "operator";
+}
+
+/// A problem with a target, or what a person asked for there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Incident {
     pub id: IncidentId,
@@ -164,6 +181,9 @@ pub struct Incident {
     /// What asking models about it has cost.
     #[serde(default)]
     pub model_spend: Spend,
+    /// Nothing is wrong: a person asked for this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<Request>,
 }
 
 impl Incident {
@@ -175,6 +195,12 @@ impl Incident {
     /// Whether it still counts as a problem; a failed one does.
     pub fn is_open(&self) -> bool {
         self.status != Status::Resolved
+    }
+
+    /// What it is about, in a word: the action a person asked for, or the cause, when one is known.
+    pub fn subject(&self) -> Option<&str> {
+        let asked_for = self.request.as_ref().map(|request| request.action.as_str());
+        asked_for.or_else(|| self.cause().map(CauseId::as_str))
     }
 
     /// The cause acted on, when one is known.

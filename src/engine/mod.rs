@@ -14,6 +14,7 @@ mod lease;
 mod orders;
 mod perform;
 pub mod pollers;
+mod requests;
 mod run;
 mod snapshot;
 pub mod tasks;

@@ -205,6 +205,10 @@ impl Performer {
         let (advisor, store) = (self.advisor.clone(), Arc::clone(&self.store));
         self.start("investigate", (id, execution, &target), failed, async move |one, work| {
             let report = |line| work.line(line);
+            if let Some(request) = &incident.request {
+                let about = (&*incident.source, request);
+                return ended(agent::request::again(&one.server, about, &report).await);
+            }
             let similar = similar(&*store, &incident);
             let Some(advisor) = advisor else {
                 let found =

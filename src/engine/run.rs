@@ -19,11 +19,12 @@ use super::keeper::{Keeper, LEASE_TTL};
 use super::orders;
 use super::perform::Performer;
 use super::pollers::{self, Nudges, Watched};
+use super::requests;
 use super::snapshot::{Pace, Views};
 use crate::actions;
 use crate::agent::model::Advisor;
 use crate::config::Config;
-use crate::domain::effect::{Accepted, Effect, Input, Refused};
+use crate::domain::effect::{Accepted, Command, Effect, Input, Ordered, Refused};
 use crate::domain::event::Event;
 use crate::domain::execution::Output;
 use crate::domain::health::Health;
@@ -145,6 +146,7 @@ pub async fn start_with(parts: Parts) -> Result<Running, StoreError> {
     performer
         .tasks
         .spawn("record history", history::record(snapshots.clone(), Arc::clone(&parts.store)));
+    let (previewed_in, previewed) = mpsc::channel(64);
     let (abilities_in, abilities) = mpsc::channel(4);
     let ours = watched.values().map(|one| one.server.clone()).filter(|one| one.target.is_lab());
     performer.tasks.spawn(
@@ -163,12 +165,14 @@ pub async fn start_with(parts: Parts) -> Result<Running, StoreError> {
         snapshots: snapshots_in,
         events: events.clone(),
         watched,
+        previewed: previewed_in,
         inject_ttl: parts.inject_ttl,
     };
     let started =
         Input::Started { version: env!("CARGO_PKG_VERSION").to_owned(), holder: parts.holder };
     let (reason_in, reason) = watch::channel("asked to stop".to_owned());
-    let loops = Inlets { inputs, results, requests, abilities, stop: stop.clone(), reason };
+    let loops =
+        Inlets { inputs, results, requests, previewed, abilities, stop: stop.clone(), reason };
     #[expect(
         clippy::disallowed_methods,
         reason = "the engine's own loop; joined in Running::ended"
@@ -183,6 +187,7 @@ struct Inlets {
     inputs: mpsc::Receiver<Input>,
     results: mpsc::UnboundedReceiver<Input>,
     requests: mpsc::Receiver<Request>,
+    previewed: mpsc::Receiver<requests::Previewed>,
     abilities: mpsc::Receiver<(TargetId, Cannot)>,
     stop: CancellationToken,
     reason: watch::Receiver<String>,
@@ -198,11 +203,12 @@ struct Engine {
     snapshots: watch::Sender<Arc<Snapshot>>,
     events: broadcast::Sender<Arc<crate::domain::event::Sealed>>,
     watched: BTreeMap<TargetId, Watched>,
+    previewed: mpsc::Sender<requests::Previewed>,
     inject_ttl: Duration,
 }
 
 /// What a command is told.
-type Answer = Result<Accepted, Refused>;
+pub(super) type Answer = Result<Accepted, Refused>;
 
 /// Several decisions that become durable together.
 #[derive(Default)]
@@ -252,6 +258,9 @@ impl Engine {
                 }
                 Some(request) = inlets.requests.recv(), if patience.is_none() => {
                     self.order(request, &mut round);
+                }
+                Some((input, reply)) = inlets.previewed.recv(), if patience.is_none() => {
+                    self.decide_and_answer(input, reply, &mut round);
                 }
                 Some(input) = inlets.results.recv() => { self.decide(input, &mut round); }
                 Some(input) = inlets.inputs.recv() => { self.decide(input, &mut round); }
@@ -319,11 +328,36 @@ impl Engine {
     }
 
     fn order(&mut self, request: Request, round: &mut Round) {
-        let answer = match orders::complete(request.ordered, &self.watched, self.inject_ttl) {
-            Ok(input) => self.decide(input, round).unwrap_or_else(|| Ok(Accepted::default())),
-            Err(refused) => Err(refused),
-        };
-        round.replies.push((request.reply, answer));
+        let Request { ordered, reply } = request;
+        if let Command::Propose { .. } = &ordered.command {
+            return self.look_ahead(ordered, reply);
+        }
+        match orders::complete(ordered, &self.watched, self.inject_ttl) {
+            Ok(input) => self.decide_and_answer(input, reply, round),
+            Err(refused) => round.replies.push((reply, Err(refused))),
+        }
+    }
+
+    /// What a person asks for is previewed before it is decided about; the loop goes on meanwhile.
+    fn look_ahead(&mut self, ordered: Ordered, reply: oneshot::Sender<Answer>) {
+        match requests::wanted(ordered, &self.watched) {
+            Ok(wanted) => {
+                let work = requests::preview(wanted, reply, self.previewed.clone());
+                self.performer.tasks.spawn("preview what is asked for", work);
+            }
+            // Nothing was recorded, so there is nothing to wait for.
+            Err(refused) => drop(reply.send(Err(refused))),
+        }
+    }
+
+    fn decide_and_answer(
+        &mut self,
+        input: Input,
+        reply: oneshot::Sender<Answer>,
+        round: &mut Round,
+    ) {
+        let answer = self.decide(input, round).unwrap_or_else(|| Ok(Accepted::default()));
+        round.replies.push((reply, answer));
     }
 
     /// Makes a round durable, shows it, and only then lets it act.

@@ -127,7 +127,9 @@ fn target_view(world: &World, watch: &Watch) -> TargetView {
 
 /// The one word for a target: the worst open finding that a client feels, else its health.
 fn state_word(world: &World, watch: &Watch, health: Health) -> &'static str {
-    let open = world.ledger.open_on(&watch.window.target.id);
+    let mut open = world.ledger.open_on(&watch.window.target.id);
+    // What a person asked for is no trouble.
+    open.retain(|incident| incident.request.is_none());
     let has = |kind| open.iter().any(|incident| incident.finding == kind);
     match health {
         Health::Starting => "starting",

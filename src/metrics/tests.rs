@@ -31,6 +31,18 @@ fn means_and_ranks_are_of_what_was_measured() {
 }
 
 #[test]
+fn what_a_person_asked_for_counts_for_its_action_only() {
+    let mut asked = incident("resolved", None, Some(9));
+    asked.finding = "requested".into();
+    asked.actions = vec![("vacuum_table".into(), "success".into())];
+    let trouble = incident("resolved", Some("leak-oom"), Some(5));
+    let metrics = over(&[asked, trouble.clone()], Some(at(-86_400)), at(10));
+    assert_eq!(metrics.by_action[0].name, "vacuum_table");
+    let alone = over(&[trouble], Some(at(-86_400)), at(10));
+    assert_eq!(Metrics { by_action: Vec::new(), ..metrics }, alone);
+}
+
+#[test]
 fn what_is_still_open_does_not_count_as_success_or_failure() {
     let mut acted = incident("resolved", Some("leak-oom"), Some(9));
     acted.actions = vec![

@@ -210,6 +210,7 @@ pub(crate) fn incident() -> Incident {
         executions: vec![execution],
         tried: Vec::new(),
         attempts_from: 0,
+        request: None,
         model_spend: Default::default(),
     }
 }

@@ -108,7 +108,7 @@ fn last_until(n: usize) -> String {
 fn fault_types(asked: Option<&str>, bind: &mut impl FnMut(Cell) -> usize) -> Vec<String> {
     let Some(asked) = asked else { return Vec::new() };
     let n = bind(Cell::text(asked));
-    if FindingKind::ALL.iter().chain([&FindingKind::Noticed]).any(|kind| kind.as_str() == asked) {
+    if FindingKind::named(asked).is_some() {
         vec![format!("i.finding_kind = ${n}"), format!("i.cause = ${n} and i.finding_kind <> ${n}")]
     } else {
         vec![format!("i.cause = ${n}")]

@@ -75,10 +75,8 @@ fn head(sheet: &mut Sheet, desk: &Desk, incident: &Incident) {
         None => format!("open {}", age(desk.now.at - incident.opened_at).trim_start()),
     };
     sheet.line(format!("{}  {word}  {took}", incident.severity.as_str()), role);
-    let cause = incident.cause().map_or_else(
-        || format!("{}?", incident.finding.as_str()),
-        |cause| cause.as_str().to_owned(),
-    );
+    let cause =
+        incident.subject().map_or_else(|| format!("{}?", incident.finding.as_str()), str::to_owned);
     sheet.line(format!("{}  {cause}", incident.target), Role::Text);
     sheet.line(incident.message.clone(), Role::Text);
     let health = |health: crate::domain::health::Health| health.to_string();

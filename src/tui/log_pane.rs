@@ -111,7 +111,7 @@ impl LogPane {
 
     fn title(&self, desk: &Desk) -> String {
         let Some(incident) = desk.selected() else { return "Log".into() };
-        let cause = incident.cause().map_or(incident.finding.as_str(), |cause| cause.as_str());
+        let cause = incident.subject().unwrap_or(incident.finding.as_str());
         let (word, _) = state(incident);
         let severity = match incident.severity.as_str() {
             "critical" => "crit",

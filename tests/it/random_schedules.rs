@@ -12,9 +12,10 @@ use simctl::domain::diagnosis::{Diagnosis, Grade, JudgedCause};
 use simctl::domain::effect::{Command, Effect, Input, Investigation, Ordered, Prepared};
 use simctl::domain::event::{Event, EventBody};
 use simctl::domain::execution::{Check, ExecutionState, Output, Verification};
+use simctl::domain::finding::FindingKind;
 use simctl::domain::health::Health;
 use simctl::domain::ids::{ActionId, CauseId, ExecutionId, FaultId, Ids, IncidentId, TargetId};
-use simctl::domain::incident::{Incident, Status};
+use simctl::domain::incident::{Incident, Request, Status};
 use simctl::domain::injection::InjectionState;
 use simctl::domain::ledger::{Ledger, Limits};
 use simctl::domain::policy::{Demand, Policy, Rule};
@@ -54,16 +55,55 @@ const TURN: TimeDelta = TimeDelta::milliseconds(250);
 #[test]
 fn the_invariants_hold_on_every_schedule() {
     let mut seen: BTreeMap<&'static str, u32> = BTreeMap::new();
+    let mut requests = Requests::default();
     for seed in ALWAYS.iter().copied().chain(0..SEEDS) {
         let mut sim = Sim::new(seed);
         sim.run(1_200);
         sim.faults_stop_and_everything_ends();
         for event in &sim.log {
+            requests.note(event);
             *seen.entry(event.body.kind()).or_default() += 1;
         }
     }
     for kind in REACHED {
         assert!(seen.contains_key(kind), "no schedule reached {kind}: {seen:?}");
+    }
+    let Requests { opened, ran, withdrawn, failed } = requests;
+    let counts = [opened.len(), ran, withdrawn, failed];
+    assert!(
+        counts.iter().all(|count| *count > 0),
+        "requests that opened, ran, ended without, failed: {counts:?}"
+    );
+}
+
+/// How what people asked for went, over all schedules.
+#[derive(Default)]
+struct Requests {
+    opened: BTreeSet<IncidentId>,
+    ran: usize,
+    withdrawn: usize,
+    failed: usize,
+}
+
+impl Requests {
+    fn note(&mut self, event: &Event) {
+        let Some(id) = event.incident else { return };
+        match &event.body {
+            EventBody::IncidentOpened { incident, .. }
+                if incident.finding == FindingKind::Requested =>
+            {
+                self.opened.insert(id);
+            }
+            body if self.opened.contains(&id) => match body {
+                EventBody::ActionStarted { .. } => self.ran += 1,
+                EventBody::IncidentFailed { .. } => self.failed += 1,
+                EventBody::IncidentResolved { reason, .. } if reason.starts_with("nothing ran") => {
+                    self.withdrawn += 1;
+                }
+                _ => {}
+            },
+            _ => {}
+        }
     }
 }
 
@@ -179,6 +219,8 @@ impl Sim {
             }
             42..=43 => self.order_on_any(|incident| Command::Reverify { incident }),
             44 => self.order(Command::Probe { target: None }),
+            45..=47 => self.ask_for_something(target_id()),
+            48 => self.ask_for_something(other_id()),
             40 => self.order_on_any(|incident| Command::Stop { incident }),
             41 => self.order_on_any(|incident| Command::Kill { incident }),
             38..=39 => {
@@ -231,6 +273,13 @@ impl Sim {
             undo: vec!["unlink the keys".into()],
             beside: false,
         });
+    }
+
+    fn ask_for_something(&mut self, target: TargetId) {
+        let draft = self.draft(Request::CAUSE);
+        let action = draft.steps[0].action.clone();
+        let request = Request { action, args: Args::new(), reason: "wanted".into() };
+        self.feed(Input::Requested { actor: "ops1".into(), target, request, draft });
     }
 
     fn runtime_speaks(&mut self) {
@@ -310,7 +359,10 @@ impl Sim {
             }
             Effect::Investigate { incident, execution, .. } => {
                 let (id, revision) = (incident.id, incident.revision);
-                let result = self.investigation();
+                let mut result = self.investigation();
+                if incident.request.is_some() {
+                    result.diagnosis.causes.clear();
+                }
                 if self.quiet || self.rng.random_bool(0.95) {
                     self.later(
                         Some(execution),

@@ -70,6 +70,12 @@ enum What {
     Revive {
         target: String,
     },
+    /// A person asks for an action.
+    Propose {
+        target: String,
+        action: String,
+        reason: String,
+    },
     Approve {
         incident: u64,
         #[serde(default)]

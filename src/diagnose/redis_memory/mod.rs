@@ -98,7 +98,8 @@ impl<'a> Memory<'a> {
             | FindingKind::DeadRows
             | FindingKind::WalRetained
             | FindingKind::InvalidIndex
-            | FindingKind::Deadlocks => false,
+            | FindingKind::Deadlocks
+            | FindingKind::Requested => false,
         };
         is_full.then_some(Self { facts, redis })
     }

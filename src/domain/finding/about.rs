@@ -196,6 +196,16 @@ impl FindingKind {
                 asks: "It was not measured here and may be anything, so: everything that is usually asked, and only what is confirmed counts",
                 next_question: "whoever noticed it, what exactly they see",
             },
+            Self::Requested => &About {
+                word: "requested",
+                family: Family::Request,
+                stage: 0,
+                hurts_clients: false,
+                phrase: "a change that a person asked for",
+                if_not: "nothing is changed",
+                asks: "A person knows why, so only this: whether it may run, and what it would cost",
+                next_question: "the person who asked for it",
+            },
         }
     }
 }

@@ -209,7 +209,12 @@ impl Turn<'_> {
         };
         let target = incident.target.clone();
         let steps = ran_steps(ran);
-        let text = goal_text(&goal);
+        let own = if incident.request.is_some() {
+            "what was asked for is done"
+        } else {
+            "the cause is gone"
+        };
+        let text = goal_text(&goal, own);
         let line = PhaseLine::say(Phase::Verifying, text);
         self.emit_on(id, actor::AGENT, EventBody::Phase { execution, line });
         self.work_began(execution);
@@ -263,7 +268,7 @@ impl Turn<'_> {
     /// What else is wrong with the target: other incidents, and causes of this one that are still to be dealt with.
     fn besides(&self, incident: &Incident, ran: &Execution) -> Besides {
         let open = self.world.ledger.open_on(&incident.target);
-        let others = open.iter().filter(|other| other.id != incident.id);
+        let others = open.iter().filter(|other| other.id != incident.id && other.request.is_none());
         Besides {
             findings: others.map(|other| other.finding).collect(),
             causes: causes_left(incident, ran),
@@ -285,7 +290,9 @@ impl Turn<'_> {
         }
         self.say_resolved(id, execution, health);
         self.end_execution(id, execution, ExecutionState::Completed, None, tried);
-        let reason = "the fix is proven".to_owned();
+        let was_asked_for = self.incident(id).is_some_and(|incident| incident.request.is_some());
+        let what = if was_asked_for { "what was asked for is done and" } else { "the fix is" };
+        let reason = format!("{what} proven");
         self.emit_on(id, actor::AGENT, EventBody::IncidentResolved { health, reason });
         self.report(id);
     }
@@ -376,8 +383,12 @@ impl Turn<'_> {
         });
         let tried = incident.and_then(|incident| tried(incident, &reason));
         self.end_execution(id, execution, ExecutionState::Failed, Some(reason), tried);
-        let attempts = self.incident(id).map_or(usize::MAX, Incident::attempts);
-        if attempts < self.world.limits.attempts_per_incident {
+        let may_go_on = self.incident(id).is_some_and(|incident| {
+            // There is no other remedy for what a person asked for.
+            incident.request.is_none()
+                && incident.attempts() < self.world.limits.attempts_per_incident
+        });
+        if may_go_on {
             self.move_to(
                 id,
                 actor::AGENT,
@@ -411,16 +422,16 @@ fn causes_left(incident: &Incident, ran: &Execution) -> Vec<CauseId> {
         .collect()
 }
 
-fn goal_text(goal: &Goal) -> String {
+fn goal_text(goal: &Goal, own: &str) -> String {
     let hold = goal.hold.as_secs();
     if goal.besides.is_empty() {
         let above = goal.above_score;
         return format!(
-            "a fresh client reads and writes, health above {above}, the cause is gone; held for {hold} s"
+            "a fresh client reads and writes, health above {above}, {own}; held for {hold} s"
         );
     }
     format!(
-        "the cause is gone, and what a client feels that is not due to {}; held for {hold} s",
+        "{own}, and what a client feels that is not due to {}; held for {hold} s",
         goal.besides.describe()
     )
 }

@@ -7,7 +7,7 @@ use crate::domain::effect::{Effect, Investigation, Known};
 use crate::domain::event::EventBody;
 use crate::domain::execution::{Approval, Decision, ExecutionState, Phase, PhaseLine};
 use crate::domain::ids::{ActionId, ApprovalId, ExecutionId, IncidentId, ProposalId, TargetId};
-use crate::domain::incident::{Incident, RemediationMode, Status, Tried};
+use crate::domain::incident::{Incident, RemediationMode, Request, Status, Tried};
 use crate::domain::policy::{Demand, Ruling};
 use crate::domain::proposal::{Draft, Proposal, fingerprint};
 use crate::domain::sample::Origin;
@@ -20,6 +20,7 @@ impl Turn<'_> {
     pub(super) fn investigate(&mut self, id: IncidentId, again: Option<ExecutionId>) {
         let Some(incident) = self.incident(id) else { return };
         let (revision, target) = (incident.revision, incident.target.clone());
+        let is_asked_for = incident.request.is_some();
         let restarts = incident.active_execution().map_or(0, |execution| execution.restarts);
         let execution = again.unwrap_or_else(|| ExecutionId(self.ids.next(self.now)));
         if again.is_some() && restarts >= MOST_RESTARTS {
@@ -28,13 +29,15 @@ impl Turn<'_> {
             self.hand_over(id);
             return;
         }
-        self.move_to(id, actor::AGENT, Status::Investigating, "looking for the cause");
-        let agent = "playbook".to_owned();
-        self.emit_on(
-            id,
-            actor::AGENT,
-            EventBody::InvestigationStarted { execution, agent, revision },
-        );
+        let (agent, looking) = if is_asked_for {
+            (Request::AGENT, "looking what it would do")
+        } else {
+            ("playbook", "looking for the cause")
+        };
+        self.move_to(id, actor::AGENT, Status::Investigating, looking);
+        let agent = agent.to_owned();
+        let started = EventBody::InvestigationStarted { execution, agent, revision };
+        self.emit_on(id, actor::AGENT, started);
         self.work_began(execution);
         let mut known = self.known(&target);
         let Some(incident) = self.incident(id) else { return };
@@ -120,7 +123,9 @@ impl Turn<'_> {
         }
         self.world.agenda.remove(&execution);
         let Investigation { agent, diagnosis, plan } = result;
-        self.emit_on(id, actor::AGENT, EventBody::Diagnosed { execution, agent, diagnosis });
+        if self.incident(id).is_some_and(|incident| incident.request.is_none()) {
+            self.emit_on(id, actor::AGENT, EventBody::Diagnosed { execution, agent, diagnosis });
+        }
         match plan {
             Ok(draft) => self.propose(id, execution, revision, draft),
             Err(reason) => {
@@ -130,7 +135,13 @@ impl Turn<'_> {
         }
     }
 
-    fn propose(&mut self, id: IncidentId, execution: ExecutionId, revision: u32, draft: Draft) {
+    pub(super) fn propose(
+        &mut self,
+        id: IncidentId,
+        execution: ExecutionId,
+        revision: u32,
+        draft: Draft,
+    ) {
         if let Some(reason) = self.why_not(id, &draft) {
             self.end_execution(id, execution, ExecutionState::Failed, Some(reason), None);
             self.hand_over(id);
@@ -138,9 +149,7 @@ impl Turn<'_> {
         }
         let Some(incident) = self.incident(id) else { return };
         let (target, mode) = (incident.target.clone(), incident.remediation);
-        let Some(known) = self.world.target(&target) else { return };
-        let ruling = for_mode(self.world.policy.rule_on(known, &draft.steps), mode);
-        let ruling = self.unless_held_back(ruling, &target, &draft);
+        let Some(ruling) = self.ruling_on(&target, mode, &draft) else { return };
         let print = fingerprint(id, revision, &target, &draft, &self.world.policy.version);
         let proposal = Proposal {
             id: ProposalId(self.ids.next(self.now)),
@@ -178,6 +187,18 @@ impl Turn<'_> {
                 self.hand_over(id);
             }
         }
+    }
+
+    /// What the policy demands here and now.
+    pub(super) fn ruling_on(
+        &self,
+        target: &TargetId,
+        mode: RemediationMode,
+        draft: &Draft,
+    ) -> Option<Ruling> {
+        let known = self.world.target(target)?;
+        let ruling = for_mode(self.world.policy.rule_on(known, &draft.steps), mode);
+        Some(self.unless_held_back(ruling, target, draft))
     }
 
     /// What the policy calls automatic waits for a person all the same where a loop or a clash threatens.
@@ -269,6 +290,9 @@ impl Turn<'_> {
         if !incident.tried.is_empty() && !agent_said {
             let tried: Vec<String> = incident.tried.iter().map(describe_tried).collect();
             reason = format!("{reason}; tried: {}", tried.join("; "));
+        }
+        if incident.request.is_some() && incident.last_that_acted().is_none() {
+            return self.withdraw(id, &reason);
         }
         self.fail(id, actor::AGENT, &reason);
     }

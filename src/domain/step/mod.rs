@@ -5,6 +5,7 @@
 //! | `watch` | samples, findings, opening, escalating and clearing of incidents |
 //! | `notice` | what others say is wrong |
 //! | `change` | what people change about an incident by hand |
+//! | `request` | what a person asks for: guards, opening, the end of what never ran |
 //! | `investigate` | starting an investigation, its result, the proposal |
 //! | `decide` | approval, denial, expiry |
 //! | `again` | asking and measuring once more because a person wants to know |
@@ -31,6 +32,7 @@ mod inject;
 mod investigate;
 mod notice;
 mod recover;
+mod request;
 mod stop;
 mod take_back;
 pub(crate) mod watch;
@@ -98,6 +100,10 @@ impl Turn<'_> {
                 let reply = self.inject(&actor, wanted);
                 self.outcome.reply = Some(reply);
             }
+            Input::Requested { actor, target, request, draft } => {
+                let reply = self.requested(&actor, &target, request, draft);
+                self.outcome.reply = Some(reply);
+            }
             Input::InjectionMoved { injection, state } => self.injection_moved(injection, state),
             Input::Phase { incident, execution, line } => {
                 if self.is_active(incident, execution) {
@@ -163,6 +169,10 @@ impl Turn<'_> {
             // The engine completes an injection from the catalogue first and sends `Input::Inject`.
             Command::Inject { fault, .. } => Err(Refused::because(format!(
                 "{fault} was not looked up in the catalogue; this is a defect of simctl"
+            ))),
+            // The engine previews it on the live server first and sends `Input::Requested`.
+            Command::Propose { action, .. } => Err(Refused::because(format!(
+                "{action} was not previewed; this is a defect of simctl"
             ))),
         }
     }

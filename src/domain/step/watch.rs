@@ -191,6 +191,7 @@ impl Turn<'_> {
             tried: Vec::new(),
             model_spend: Default::default(),
             attempts_from: 0,
+            request: None,
         }
     }
 

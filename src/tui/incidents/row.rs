@@ -6,7 +6,8 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::domain::execution::{Decision, ExecutionState, Phase};
-use crate::domain::ids::{CauseId, IncidentId, incident_name};
+use crate::domain::finding::FindingKind;
+use crate::domain::ids::{IncidentId, incident_name};
 use crate::domain::incident::{Incident, Status};
 use crate::ports::store::IncidentLine;
 use crate::tui::desk::proposal_of;
@@ -130,12 +131,14 @@ impl Row {
     /// The cause; while it is only the symptom, with a question mark.
     pub fn cause(&self) -> Cow<'_, str> {
         let (cause, finding) = match self {
-            Self::Recent(incident) => {
-                (incident.cause().map(CauseId::as_str), incident.finding.as_str())
-            }
+            Self::Recent(incident) => (incident.subject(), incident.finding.as_str()),
             Self::Stored(line) => (line.cause.as_deref(), line.finding.as_str()),
         };
-        cause.map_or_else(|| Cow::Owned(format!("{finding}?")), Cow::Borrowed)
+        match cause {
+            Some(cause) => Cow::Borrowed(cause),
+            None if finding == FindingKind::Requested.as_str() => Cow::Borrowed(finding),
+            None => Cow::Owned(format!("{finding}?")),
+        }
     }
 
     /// The last phase of the agent.

@@ -6,15 +6,16 @@ use chrono::{DateTime, TimeDelta, Utc};
 use simctl::actions;
 use simctl::agent::playbook;
 use simctl::diagnose;
+use simctl::domain::diagnosis::Diagnosis;
 use simctl::domain::effect::{Command, Effect, Input, Investigation, Known, Ordered, Prepared};
 use simctl::domain::event::Event;
 use simctl::domain::execution::{Check, Output, Verification};
 use simctl::domain::health::{self, Health};
 use simctl::domain::ids::{ActionId, ExecutionId, Ids, TargetId};
-use simctl::domain::incident::{Incident, RemediationMode};
+use simctl::domain::incident::{Incident, RemediationMode, Request};
 use simctl::domain::ledger::{Ledger, Limits};
 use simctl::domain::policy::{Demand, Policy, Rule};
-use simctl::domain::proposal::{Draft, Preview, ProposedStep, Undo};
+use simctl::domain::proposal::{Args, Draft, Preview, ProposedStep, Undo};
 use simctl::domain::sample::{Origin, RuntimeEvent, RuntimeEventKind};
 use simctl::domain::step::step;
 use simctl::domain::target::{Engine, Profile, Target, Thresholds};
@@ -117,6 +118,16 @@ impl<'a> Stage<'a> {
             What::Pause { target } => self.runtime(target, RuntimeEventKind::Paused, ""),
             What::Kill { target } => self.runtime(target, RuntimeEventKind::Died, "exit code 137"),
             What::Revive { target } => self.runtime(target, RuntimeEventKind::Started, ""),
+            What::Propose { target, action, reason } => {
+                let (args, reason) = (Args::new(), reason.clone());
+                let request = Request { action: ActionId::from(action.as_str()), args, reason };
+                self.feed(Input::Requested {
+                    actor: "ops1".into(),
+                    target: TargetId::from(target.as_str()),
+                    draft: asked_for(&request),
+                    request,
+                });
+            }
             What::Approve { incident, typed } => {
                 let fingerprint = self.fingerprint(*incident);
                 self.order(Command::Approve {
@@ -281,6 +292,12 @@ impl<'a> Stage<'a> {
     }
 
     fn investigate(&self, incident: &Incident, known: &Known) -> Investigation {
+        if let Some(request) = &incident.request {
+            let diagnosis =
+                Diagnosis { causes: vec![], evidence: vec![], summary: "asked for".into() };
+            let plan = Ok(asked_for(request));
+            return Investigation { agent: Request::AGENT.into(), diagnosis, plan };
+        }
         let facts = self.bench.facts(&incident.target, incident.finding, known);
         let diagnosis = diagnose::diagnose(&facts);
         let remedies = playbook::remedies(&diagnosis, &facts, &incident.tried, &known.barred);
@@ -313,7 +330,18 @@ impl<'a> Stage<'a> {
     }
 }
 
-fn proposed(id: &ActionId, args: &simctl::domain::proposal::Args) -> ProposedStep {
+fn asked_for(request: &Request) -> Draft {
+    Draft {
+        cause: Request::CAUSE,
+        steps: vec![proposed(&request.action, &request.args)],
+        why: request.reason.clone(),
+        effect: "it is done".into(),
+        if_not: "nothing is changed".into(),
+        target_identity: "abc@1".into(),
+    }
+}
+
+fn proposed(id: &ActionId, args: &Args) -> ProposedStep {
     let action = actions::find(id.as_str()).expect("the playbook names real actions");
     let command = format!("{id} {}", serde_json::to_string(args).expect("arguments are JSON"));
     ProposedStep {

@@ -89,6 +89,7 @@ async fn load_equals_the_fold(place: &Place) {
     let mut script = Script::new(3);
     script.whole_incident("redis-test");
     script.open("postgres-test", FindingKind::ClientsRefused, "postgres-test refuses clients");
+    script.ask("postgres-test");
     let live = script.inject();
     let over = script.inject();
     let took_at = script.now;
@@ -112,7 +113,7 @@ async fn load_equals_the_fold(place: &Place) {
     place.store.append(&script.batch(), &lease).await.expect("append");
     let loaded = place.store.load().await.expect("load");
     assert!(loaded == as_stored(script.ledger.clone()), "another hundred were kept");
-    assert_eq!(loaded.incidents.len(), 101);
+    assert_eq!(loaded.incidents.len(), 102);
 
     // Nothing in the store shows: a second engine on the same store continues the same chain.
     let again = super::open(&place.url, place.dir.path()).await.expect("open again");

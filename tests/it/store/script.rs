@@ -16,7 +16,7 @@ use simctl::domain::health::Health;
 use simctl::domain::ids::{
     ApprovalId, ExecutionId, Fingerprint, Ids, IncidentId, InjectionId, ProposalId, TargetId,
 };
-use simctl::domain::incident::{Incident, IncidentType, RemediationMode, Status, Tried};
+use simctl::domain::incident::{Incident, IncidentType, RemediationMode, Request, Status, Tried};
 use simctl::domain::injection::{Injection, InjectionState};
 use simctl::domain::ledger::Ledger;
 use simctl::domain::policy::{Demand, Ruling};
@@ -83,6 +83,16 @@ impl Script {
     }
 
     pub(crate) fn open(&mut self, target: &str, kind: FindingKind, message: &str) -> IncidentId {
+        self.open_as(target, kind, message, None)
+    }
+
+    fn open_as(
+        &mut self,
+        target: &str,
+        kind: FindingKind,
+        message: &str,
+        request: Option<Request>,
+    ) -> IncidentId {
         let id = IncidentId(self.ids.next(self.now));
         let target = TargetId::from(target);
         let finding = finding(kind, message, self.now);
@@ -117,11 +127,24 @@ impl Script {
             executions: Vec::new(),
             tried: Vec::new(),
             attempts_from: 0,
+            request,
             model_spend: Default::default(),
         };
         let body = EventBody::IncidentOpened { incident: Box::new(incident), finding };
         self.tell_on(Some(id), Some(target), "detector", body);
         id
+    }
+
+    /// What a person asks for, with names that are hard to keep.
+    pub(crate) fn ask(&mut self, target: &str) -> IncidentId {
+        let args = BTreeMap::from([
+            ("schema".into(), json!("Ünicode \"quoted\"")),
+            ("table".into(), json!("\u{1f980} ' $1")),
+            ("after".into(), json!([{"pid": 7, "backend_start": "2026-01-01T00:00:00Z"}])),
+        ]);
+        let reason = "before the upgrade".into();
+        let request = Request { action: "vacuum_table".into(), args, reason };
+        self.open_as(target, FindingKind::Requested, "ann asks for vacuum_table", Some(request))
     }
 
     pub(crate) fn resolve(&mut self, incident: IncidentId) {

@@ -157,6 +157,7 @@ fn incident(finding: FindingKind, server: &Server, message: &str) -> Incident {
         executions: Vec::new(),
         tried: Vec::new(),
         attempts_from: 0,
+        request: None,
         model_spend: Default::default(),
     }
 }

@@ -307,6 +307,7 @@ pub(super) fn incident(at: DateTime<Utc>) -> Incident {
         executions: vec![],
         tried: vec![],
         attempts_from: 0,
+        request: None,
         model_spend: Default::default(),
     }
 }
