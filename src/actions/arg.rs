@@ -71,7 +71,8 @@ impl Arg {
             Form::Whole => typed.trim().parse::<i64>().ok().map(Value::from),
             Form::Flag => typed.trim().parse::<bool>().ok().map(Value::from),
             Form::Texts | Form::Wholes | Form::Records => {
-                serde_json::from_str(typed).ok().or_else(|| self.form.listed(typed))
+                let json = serde_json::from_str(typed).ok().filter(|value| self.form.fits(value));
+                json.or_else(|| self.form.listed(typed))
             }
         };
         value.filter(|value| self.form.fits(value)).ok_or_else(|| self.unfit(&Value::from(typed)))

@@ -15,20 +15,25 @@ mod arg;
 mod args;
 mod channel;
 mod checks;
+mod concurrently;
 mod copy;
 mod limit;
 mod needs;
+mod pg_setting;
 mod postgres;
 mod redis;
 mod sessions;
 mod undo_file;
 mod unit;
 
+mod analyze_table;
 mod cancel_query;
 mod clear_redis_cache;
 mod connect_network;
 mod continue_process;
+mod create_index;
 mod detach_replica;
+mod drop_index;
 mod drop_invalid_index;
 mod drop_replication_slot;
 mod end_prepared;
@@ -41,6 +46,7 @@ mod kill_redis_script;
 mod move_table;
 mod open_database;
 mod raise_fd_limit;
+mod reindex_index;
 mod remove_hba_line;
 mod reset_connection_limit;
 mod reset_cpu_quota;
@@ -53,8 +59,11 @@ mod restart_postgres;
 mod restart_redis;
 mod restore_role_access;
 mod save_redis;
+mod set_pg_setting;
 mod start_container;
 mod stop_redis_nosave;
+mod terminate_query;
+mod tune_autovacuum;
 mod unlink_big_key;
 mod unlink_keys;
 mod unpause_container;
@@ -67,11 +76,14 @@ pub use undo_file::set_undo_dir;
 
 /// Every action there is.
 pub const ALL: &[&dyn Action] = &[
+    &analyze_table::AnalyzeTable,
     &cancel_query::CancelQuery,
     &clear_redis_cache::ClearRedisCache,
     &connect_network::ConnectNetwork,
     &continue_process::ContinueProcess,
+    &create_index::CreateIndex,
     &detach_replica::DetachReplica,
+    &drop_index::DropIndex,
     &drop_invalid_index::DropInvalidIndex,
     &drop_replication_slot::DropReplicationSlot,
     &end_prepared::EndPrepared,
@@ -84,11 +96,12 @@ pub const ALL: &[&dyn Action] = &[
     &move_table::MoveTable,
     &open_database::OpenDatabase,
     &raise_fd_limit::ACTION,
+    &reindex_index::ReindexIndex,
     &remove_hba_line::RemoveHbaLine,
     &reset_connection_limit::ResetConnectionLimit,
     &reset_cpu_quota::ACTION,
     &reset_memory_limit::ACTION,
-    &reset_pg_setting::ResetPgSetting,
+    &reset_pg_setting::ACTION,
     &reset_pids_limit::ACTION,
     &reset_redis_acl::ResetRedisAcl,
     &reset_redis_setting::ResetRedisSetting,
@@ -96,9 +109,12 @@ pub const ALL: &[&dyn Action] = &[
     &restart_redis::RestartRedis,
     &restore_role_access::RestoreRoleAccess,
     &save_redis::SaveRedis,
+    &set_pg_setting::ACTION,
     &start_container::StartContainer,
     &unlink_big_key::UnlinkBigKey,
     &stop_redis_nosave::StopRedisNosave,
+    &terminate_query::TerminateQuery,
+    &tune_autovacuum::TuneAutovacuum,
     &unlink_keys::UnlinkKeys,
     &unpause_container::UnpauseContainer,
     &unpause_redis_clients::UnpauseRedisClients,
@@ -176,6 +192,10 @@ pub trait Action: Send + Sync {
         args: &Args,
         report: Report<'_>,
     ) -> Result<Output, ActionError>;
+
+    /// It was broken off midway and nobody waits for it any more: ends what may still run on the server, and removes
+    /// what that left. What is true then is measured apart.
+    async fn broken_off(&self, _server: &Server, _args: &Args) {}
 
     /// Measures whether the cause is gone and nothing else was harmed. The base check (a fresh client reads and
     /// writes, health) is not its business.

@@ -173,11 +173,28 @@ impl Performer {
     fn start<T>(
         &mut self,
         name: &'static str,
-        (incident, execution, target): (IncidentId, ExecutionId, &TargetId),
+        of: (IncidentId, ExecutionId, &TargetId),
         failed: impl FnOnce(String) -> Input + Send + 'static,
         task: impl FnOnce(Watched, Work) -> T,
     ) where
         T: Future<Output = Input> + Send + 'static,
+    {
+        self.start_with(name, of, (failed, async |_: Watched| ()), task);
+    }
+
+    /// The same, with what is done when it is cancelled, since it could not tidy up itself.
+    fn start_with<T, B>(
+        &mut self,
+        name: &'static str,
+        (incident, execution, target): (IncidentId, ExecutionId, &TargetId),
+        (failed, cancelled): (
+            impl FnOnce(String) -> Input + Send + 'static,
+            impl FnOnce(Watched) -> B,
+        ),
+        task: impl FnOnce(Watched, Work) -> T,
+    ) where
+        T: Future<Output = Input> + Send + 'static,
+        B: Future<Output = ()> + Send + 'static,
     {
         let work = Work { incident, execution, results: self.results.clone() };
         let Some(one) = self.watched.get(target).cloned() else {
@@ -185,10 +202,11 @@ impl Performer {
         };
         let token = CancellationToken::new();
         self.running.insert(execution, token.clone());
+        let cancelled = cancelled(one.clone());
         let task = AssertUnwindSafe(task(one, work.clone())).catch_unwind();
         self.tasks.spawn(name, async move {
             tokio::select! {
-                () = token.cancelled() => {}
+                () = token.cancelled() => cancelled.await,
                 ended = task => work.done(ended.unwrap_or_else(|panic| {
                     let reason = format!("{name} broke off, a defect of simctl: {}", words_of(&*panic));
                     tracing::error!(reason, "a piece of work panicked");
@@ -278,7 +296,13 @@ impl Performer {
             health,
         };
         let failed = move |reason| ended(false, complaint(reason), Health::Inconclusive);
-        self.start("run action", of, failed, async move |one, work| {
+        let cut_short = plan.clone();
+        let broken_off = async move |one: Watched| {
+            if let Ok(action) = find(&one, &cut_short) {
+                action.broken_off(&one.server, &cut_short.args).await;
+            }
+        };
+        self.start_with("run action", of, (failed, broken_off), async move |one, work| {
             let report = |line| work.line(line);
             let result = match find(&one, &plan) {
                 Ok(action) => action.run(&one.server, &plan.args, &report).await,

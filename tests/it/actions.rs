@@ -25,6 +25,7 @@ mod sessions;
 mod settings;
 mod upkeep;
 mod watched;
+mod workbench;
 
 /// Both ways to a server: directly, and by running its client.
 const WAYS: [harness::Way; 2] = [harness::Way::Direct, harness::Way::Inside];

@@ -1,4 +1,4 @@
-//! Which settings may be put back, and what a value of each looks like.
+//! The setting and the value that are wanted, and what a value looks like.
 
 use super::super::args::{Given, wrong};
 use super::super::{ActionError, Descriptor};
@@ -6,10 +6,12 @@ use crate::domain::proposal::Args;
 
 /// What a value must look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
+pub(in crate::actions) enum Form {
     OnOff,
     /// A whole number with a unit, or -1.
     Quantity,
+    /// A number that may have a fraction.
+    Number,
     SyncCommit,
     /// Names of standbys, as `synchronous_standby_names` takes them.
     Standbys,
@@ -17,27 +19,7 @@ enum Form {
     FromFileOnly,
 }
 
-const SETTINGS: [(&str, Form); 17] = [
-    ("default_transaction_read_only", Form::OnOff),
-    ("synchronous_standby_names", Form::Standbys),
-    ("synchronous_commit", Form::SyncCommit),
-    ("statement_timeout", Form::Quantity),
-    ("lock_timeout", Form::Quantity),
-    ("idle_session_timeout", Form::Quantity),
-    ("idle_in_transaction_session_timeout", Form::Quantity),
-    ("work_mem", Form::Quantity),
-    ("temp_file_limit", Form::Quantity),
-    ("max_wal_size", Form::Quantity),
-    ("max_slot_wal_keep_size", Form::Quantity),
-    ("autovacuum", Form::OnOff),
-    ("enable_indexscan", Form::OnOff),
-    ("enable_bitmapscan", Form::OnOff),
-    ("enable_seqscan", Form::OnOff),
-    ("archive_command", Form::FromFileOnly),
-    ("archive_library", Form::FromFileOnly),
-];
-
-/// One setting, and the value to go back to.
+/// One setting, and the value it shall have.
 #[derive(Debug)]
 pub(super) struct Wanted {
     pub(super) name: &'static str,
@@ -46,14 +28,18 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    pub(super) fn read(descriptor: &'static Descriptor, args: &Args) -> Result<Self, ActionError> {
+    pub(super) fn read(
+        descriptor: &'static Descriptor,
+        settings: &'static [(&'static str, Form)],
+        args: &Args,
+    ) -> Result<Self, ActionError> {
         let given = Given::to(descriptor, args)?;
         let name: String = given.required("name", "the name of a setting")?;
-        let Some((name, form)) = SETTINGS.iter().find(|(known, _)| *known == name) else {
-            let known: Vec<&str> = SETTINGS.iter().map(|(known, _)| *known).collect();
+        let Some((name, form)) = settings.iter().find(|(known, _)| *known == name) else {
+            let known: Vec<&str> = settings.iter().map(|(known, _)| *known).collect();
             return Err(wrong("name", format!("`{name}` is none of {}", known.join(", "))));
         };
-        let baseline: String = given.required("value", "the value to go back to, as text")?;
+        let baseline: String = given.required("value", "the value, as text")?;
         if !form.fits(&baseline) {
             let takes = form.describe();
             let reason = format!("`{baseline}` is no value of {name}: it takes {takes}");
@@ -77,11 +63,38 @@ impl Wanted {
             Form::OnOff => on_off(written).is_some_and(|on| on_off(&self.baseline) == Some(on)),
             // pg_settings gives the unit apart; a bare number in a file means that unit.
             Form::Quantity => {
-                self.baseline.trim_end_matches(|c: char| c.is_alphabetic()) == written
+                let bare = self.baseline.trim_end_matches(|c: char| c.is_alphabetic());
+                bare == written
+                    || quantity(written)
+                        .is_some_and(|known| quantity(&self.baseline) == Some(known))
+            }
+            Form::Number => {
+                let number = |text: &str| text.parse::<f64>().ok();
+                number(written).is_some_and(|known| number(&self.baseline) == Some(known))
             }
             Form::SyncCommit | Form::Standbys | Form::FromFileOnly => false,
         }
     }
+}
+
+/// A size in bytes or a time in microseconds, told apart; a number without a unit is neither.
+fn quantity(written: &str) -> Option<(bool, i64)> {
+    let digits = written.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let (is_size, times) = match &written[digits.len()..] {
+        "B" => (true, 1),
+        "kB" => (true, 1 << 10),
+        "MB" => (true, 1 << 20),
+        "GB" => (true, 1 << 30),
+        "TB" => (true, 1 << 40),
+        "us" => (false, 1),
+        "ms" => (false, 1_000),
+        "s" => (false, 1_000_000),
+        "min" => (false, 60_000_000),
+        "h" => (false, 3_600_000_000),
+        "d" => (false, 86_400_000_000),
+        _ => return None,
+    };
+    Some((is_size, digits.parse::<i64>().ok()?.checked_mul(times)?))
 }
 
 fn on_off(written: &str) -> Option<bool> {
@@ -100,6 +113,10 @@ impl Form {
                 let digits = value.trim_end_matches(|c: char| c.is_ascii_alphabetic());
                 digits.parse::<i64>().is_ok_and(|number| number >= -1) && value.len() < 24
             }
+            Self::Number => {
+                value.len() < 16
+                    && value.parse::<f64>().is_ok_and(|number| number.is_finite() && number >= -1.0)
+            }
             Self::SyncCommit => {
                 matches!(value, "on" | "off" | "local" | "remote_write" | "remote_apply")
             }
@@ -112,6 +129,7 @@ impl Form {
         match self {
             Self::OnOff => "on or off",
             Self::Quantity => "a whole number with its unit",
+            Self::Number => "a number",
             Self::SyncCommit => "on, off, local, remote_write or remote_apply",
             Self::Standbys => "names of standbys",
             Self::FromFileOnly => "what the configuration file says",
@@ -123,12 +141,41 @@ impl Form {
 mod tests {
     use serde_json::json;
 
-    use super::super::DESCRIPTOR;
+    use super::super::super::{reset_pg_setting, set_pg_setting};
     use super::*;
 
     fn read(name: &str, value: &str) -> Result<Wanted, String> {
+        of(&reset_pg_setting::ACTION, name, value)
+    }
+
+    fn of(action: &super::super::PgSetting, name: &str, value: &str) -> Result<Wanted, String> {
         let args = [("name".into(), json!(name)), ("value".into(), json!(value))].into();
-        Wanted::read(&DESCRIPTOR, &args).map_err(|e| e.to_string())
+        action.read(&args).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn what_a_person_may_set_is_a_list_too_and_units_are_known_again() {
+        let set = |name, value| of(&set_pg_setting::ACTION, name, value);
+        for (name, value, written) in [
+            ("work_mem", "64MB", "65536kB"),
+            ("statement_timeout", "60s", "60000ms"),
+            ("checkpoint_timeout", "15min", "900s"),
+            ("random_page_cost", "1.1", "1.10"),
+            ("default_statistics_target", "200", "200"),
+            ("log_lock_waits", "on", "on"),
+        ] {
+            assert!(set(name, value).unwrap().is(written), "{name} {value}");
+        }
+        assert!(!set("work_mem", "64MB").unwrap().is("64kB"));
+        assert!(!set("work_mem", "64MB").unwrap().is("64"), "another unit by itself");
+        for (name, value) in [
+            ("shared_buffers", "1GB"),
+            ("archive_command", "rm"),
+            ("work_mem", "64 MB; drop"),
+            ("random_page_cost", "NaN"),
+        ] {
+            assert!(set(name, value).is_err(), "{name} {value}");
+        }
     }
 
     #[test]

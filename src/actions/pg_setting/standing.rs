@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::super::channel::sql::fixer;
 use super::super::checks::measured;
 use super::super::postgres::link;
-use super::{ActionError, ID, Wanted, failed};
+use super::{ActionError, Wanted, failed};
 use crate::domain::execution::Check;
 use crate::targets::Server;
 use crate::targets::postgres::{PgConnection, Session, answer_of};
@@ -57,8 +57,12 @@ pub(super) struct Standing {
 }
 
 impl Standing {
-    pub(super) async fn of(server: &Server, name: &'static str) -> Result<Self, ActionError> {
-        let text = ask(server, true, QUESTION, name).await?.ok_or_else(|| {
+    pub(super) async fn of(
+        server: &Server,
+        action: &'static str,
+        name: &'static str,
+    ) -> Result<Self, ActionError> {
+        let text = ask(server, (action, true), QUESTION, name).await?.ok_or_else(|| {
             ActionError::Precondition(format!("this server has no setting {name}"))
         })?;
         serde_json::from_str(&text).map_err(|e| failed(format!("read how {name} stands"), e))
@@ -68,8 +72,8 @@ impl Standing {
     pub(super) fn line_for(&self, wanted: &Wanted) -> Result<Option<String>, ActionError> {
         let refused =
             |why: String| Err(ActionError::Precondition(format!("{} {why}", wanted.name)));
-        if self.now == wanted.baseline {
-            return refused(format!("is {} already, as it was", shown(&wanted.baseline)));
+        if wanted.is(&self.now) {
+            return refused(format!("is {} already", shown(&self.now)));
         }
         if !matches!(self.context.as_str(), "user" | "superuser" | "sighup") {
             return refused("changes only with a restart".into());
@@ -122,14 +126,15 @@ fn shown(value: &str) -> String {
 /// One text over a session that has the server's own settings: the fixer's, or the application's.
 async fn ask(
     server: &Server,
-    as_fixer: bool,
+    (action, as_fixer): (&'static str, bool),
     question: &str,
     name: &str,
 ) -> Result<Option<String>, ActionError> {
     let link = link(server)?;
     let login = if as_fixer { fixer(link)? } else { &link.app };
     let doing = || format!("look into {}", link.name);
-    let session = link.connect(login, ID, Session::App).await.map_err(|e| failed(doing(), e))?;
+    let session =
+        link.connect(login, action, Session::App).await.map_err(|e| failed(doing(), e))?;
     let answered = tokio::time::timeout(ANSWER_DEADLINE, answer(&session, question, name)).await;
     session.close().await;
     match answered {
@@ -149,14 +154,19 @@ async fn answer(
     session.query_opt(question, &[&name]).await?.map_or(Ok(None), |row| row.try_get(0))
 }
 
-/// Whether the value is back for a new session, for good.
-pub(super) async fn measure(server: &Server, wanted: &Wanted) -> Result<Vec<Check>, ActionError> {
-    let new = ask(server, false, IN_A_NEW_SESSION, wanted.name).await?.unwrap_or_default();
-    let standing = Standing::of(server, wanted.name).await?;
+/// Whether a new session has the value, for good.
+pub(super) async fn measure(
+    server: &Server,
+    action: &'static str,
+    wanted: &Wanted,
+) -> Result<Vec<Check>, ActionError> {
+    let new =
+        ask(server, (action, false), IN_A_NEW_SESSION, wanted.name).await?.unwrap_or_default();
+    let standing = Standing::of(server, action, wanted.name).await?;
     Ok(vec![
         measured(
             "a new session has the value",
-            new == wanted.baseline,
+            wanted.is(&new),
             format!("{} is {}", wanted.name, shown(&new)),
         ),
         measured(
