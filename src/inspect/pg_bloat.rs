@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio_postgres::types::Type;
 
-use super::pg_vacuum::{HOLDERS, holders, judge_holders};
+use super::pg_vacuum::{holders, judge_holders, show_holders};
 use super::postgres::PgDesk;
 use super::report::{Check, Column, Content, Draft, Grade, Table, Unit};
+use super::subject::Subject;
 use super::unknown::Unknown;
 use super::words::value;
 use super::{Arg, ArgKind, Ask, Given, Inspection, questions};
@@ -33,7 +34,13 @@ pub(super) static INSPECTION: Inspection = Inspection {
         },
     ],
     needs: &[Need::PgRole("pg_read_all_stats"), Need::PgRole("pg_stat_scan_tables")],
-    offers: &["vacuum_table", "kill_idle_transactions", "end_prepared"],
+    offers: &[
+        "vacuum_table",
+        "analyze_table",
+        "kill_idle_transactions",
+        "terminate_query",
+        "end_prepared",
+    ],
     budget: Duration::from_secs(60),
     example: "simctl pg bloat --min-mb 50",
     ask: Ask::Postgres(|desk, given| Box::pin(look(desk, given))),
@@ -139,9 +146,14 @@ async fn look(desk: &mut PgDesk, given: &Given) -> Draft {
         let dead = seen.iter().any(|one| one.dead_bytes.unwrap_or_default() > 0);
         draft.judge(holders.as_deref().ok().map(|holders| judge_holders(holders, dead)));
     }
-    let table = seen.map(|seen| Content::Table(Table::of(&seen, SEEN)));
+    let table = seen.map(|seen| {
+        Content::Table(Table::of(&seen, SEEN).about(&seen, |one| {
+            let is_table = one.schema != "pg_toast";
+            is_table.then(|| Subject::Table { schema: one.schema.clone(), table: one.name.clone() })
+        }))
+    });
     draft.part("tables", "Tables of 10 MB and more", table);
-    draft.table("holders", "What holds back the removal of dead rows", &holders, HOLDERS);
+    show_holders(&holders, &mut draft);
     draft
 }
 

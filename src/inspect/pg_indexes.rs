@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::postgres::PgDesk;
 use super::report::{Check, Column, Draft, Grade, Unit};
+use super::subject::{IndexState, Subject};
 use super::unknown::Unknown;
+use super::versions::quoted;
 use super::words::value;
 use super::{Arg, ArgKind, Ask, Given, Inspection, questions};
 use crate::actions::Need;
@@ -35,7 +38,7 @@ pub(super) static INSPECTION: Inspection = Inspection {
         },
     ],
     needs: &[Need::PgRole("pg_read_all_stats")],
-    offers: &[],
+    offers: &["create_index", "drop_invalid_index", "reindex_index", "drop_index"],
     budget: Duration::from_secs(15),
     example: "simctl pg indexes --table public.orders",
     ask: Ask::Postgres(|desk, given| Box::pin(look(desk, given))),
@@ -49,6 +52,8 @@ const MANY_ROWS: f64 = 10_000.0;
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct Index {
+    schema: String,
+    name: String,
     index: String,
     table: String,
     method: String,
@@ -88,6 +93,10 @@ impl Index {
 /// An index as it is shown.
 #[derive(Clone, Debug, Serialize)]
 struct Shown<'a> {
+    #[serde(skip)]
+    schema: &'a str,
+    #[serde(skip)]
+    name: &'a str,
     index: &'a str,
     table: &'a str,
     method: &'a str,
@@ -101,6 +110,8 @@ struct Shown<'a> {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct Redundant {
+    schema: String,
+    name: String,
     drop_candidate: String,
     keep: String,
     identical_keys: bool,
@@ -112,6 +123,8 @@ struct Redundant {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct Invalid {
+    schema: String,
+    name: String,
     index: String,
     table: String,
     bytes: Option<i64>,
@@ -123,6 +136,8 @@ struct Invalid {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct ForeignKey {
+    schema: String,
+    name: String,
     child: String,
     child_kind: String,
     conname: String,
@@ -195,13 +210,18 @@ async fn look(desk: &mut PgDesk, given: &Given) -> Draft {
     usage(desk, given, &wanted, &mut draft).await;
     let redundant = desk.rows::<Redundant>(questions::INDEX_REDUNDANT, &[]).await;
     draft.judge(redundant.iter().flatten().map(superfluous));
-    draft.table("redundant", "Made superfluous by another", &redundant, REDUNDANT);
+    draft.table_about("redundant", "Made superfluous by another", &redundant, REDUNDANT, |one| {
+        Some(about(&one.schema, &one.name, IndexState::Superfluous))
+    });
     let invalid = desk.rows::<Invalid>(questions::INDEX_INVALID, &[]).await;
     draft.judge(invalid.iter().flatten().filter(|one| !one.being_built).map(broken));
-    draft.table("invalid", "Invalid", &invalid, INVALID);
+    draft.table_about("invalid", "Invalid", &invalid, INVALID, |one| {
+        (!one.being_built).then(|| about(&one.schema, &one.name, IndexState::Invalid))
+    });
     let keys = desk.rows::<ForeignKey>(questions::FK_WITHOUT_INDEX, &[]).await;
     draft.judge(keys.iter().flatten().map(unsupported));
-    draft.table("foreign_keys", "Foreign keys without an index", &keys, FOREIGN_KEYS);
+    let title = "Foreign keys without an index";
+    draft.table_about("foreign_keys", title, &keys, FOREIGN_KEYS, ForeignKey::subject);
     let scanned = desk.rows::<Scanned>(questions::SCAN_RATIO, &[]).await;
     if let Ok(scanned) = &scanned {
         let before = desk.earlier.since("scan_ratio", scanned).map(|(_, before)| before);
@@ -237,11 +257,32 @@ async fn usage(
     }
     let shown =
         all.as_ref().map_err(Clone::clone).map(|all| all.iter().map(shown).collect::<Vec<_>>());
-    draft.table("indexes", "Indexes of 1 MB and more", &shown, INDEXES);
+    draft.table_about("indexes", "Indexes of 1 MB and more", &shown, INDEXES, |one| {
+        let is_idle = one.scans == 0 && one.duty.is_none();
+        let state = if is_idle { IndexState::Superfluous } else { IndexState::Used };
+        Some(about(one.schema, one.name, state))
+    });
+}
+
+fn about(schema: &str, name: &str, state: IndexState) -> Subject {
+    Subject::Index { schema: schema.to_owned(), index: name.to_owned(), state }
+}
+
+impl ForeignKey {
+    /// A partitioned table takes no index beside its users.
+    fn subject(&self) -> Option<Subject> {
+        (self.child_kind != "p").then(|| Subject::ForeignKey {
+            schema: self.schema.clone(),
+            table: self.name.clone(),
+            columns: self.columns.clone(),
+        })
+    }
 }
 
 fn shown(index: &Index) -> Shown<'_> {
     Shown {
+        schema: &index.schema,
+        name: &index.name,
         index: &index.index,
         table: &index.table,
         method: &index.method,
@@ -271,7 +312,8 @@ fn unused_since(index: &Index, observed_s: f64) -> Check {
         .advise(format!(
             "see that it is older than that and that no replica uses it, then DROP INDEX CONCURRENTLY; again by: {}",
             index.ddl.as_deref().unwrap_or("its definition, which was not readable")
-        ));
+        ))
+        .offer("drop_index", json!({ "schema": index.schema, "index": index.name }));
     (check.value, check.unit) = (index.bytes.map(|bytes| bytes as f64), Unit::Bytes);
     check
 }
@@ -283,6 +325,7 @@ fn superfluous(one: &Redundant) -> Check {
     Check::graded("redundant_index", Grade::Warn)
         .because(format!("{drop_candidate} is {how} {keep}"))
         .advise(format!("DROP INDEX CONCURRENTLY {drop_candidate}; again by: {again}"))
+        .offer("drop_index", json!({ "schema": one.schema, "index": one.name }))
 }
 
 fn broken(one: &Invalid) -> Check {
@@ -297,17 +340,32 @@ fn broken(one: &Invalid) -> Check {
             "it is written on every change and serves no query: DROP INDEX CONCURRENTLY {}, then build it again",
             one.index
         ))
+        .offer("drop_invalid_index", json!({ "schema": one.schema, "index": one.name }))
+}
+
+/// A name as SQL has it: in quotes where it needs them.
+fn spelled(name: &str) -> String {
+    let is_plain = name.bytes().all(|b| b == b'_' || b.is_ascii_lowercase() || b.is_ascii_digit())
+        && !name.starts_with(|c: char| c.is_ascii_digit());
+    if is_plain { name.to_owned() } else { quoted(name) }
 }
 
 fn unsupported(key: &ForeignKey) -> Check {
-    let columns = key.columns.join(", ");
+    let columns = key.columns.iter().map(|column| spelled(column)).collect::<Vec<_>>().join(", ");
     let concurrently = if key.child_kind == "p" { "" } else { " CONCURRENTLY" };
-    Check::graded("foreign_key_without_index", Grade::Warn)
+    let check = Check::graded("foreign_key_without_index", Grade::Warn)
         .because(format!(
             "{} ({columns}) refers to {}: each delete there reads all of it",
             key.child, key.parent
         ))
-        .advise(format!("CREATE INDEX{concurrently} ON {} ({columns})", key.child))
+        .advise(format!("CREATE INDEX{concurrently} ON {} ({columns})", key.child));
+    match key.subject() {
+        Some(subject) => {
+            let offers = subject.offers().into_iter();
+            offers.fold(check, |check, offer| check.offer(offer.action, offer.args))
+        }
+        None => check,
+    }
 }
 
 /// The table that most rows were read of from end to end, when that is a good part of all rows so read.

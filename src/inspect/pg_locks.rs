@@ -9,6 +9,7 @@ use super::lock_tree::{Edge, Root, Who, roots};
 use super::pg_performance::first_line;
 use super::postgres::PgDesk;
 use super::report::{Check, Column, Content, Draft, Grade, Table, Unit};
+use super::subject::{Session, Subject, rests};
 use super::words::value;
 use super::{Arg, ArgKind, Ask, Given, Inspection, questions};
 use crate::actions::Need;
@@ -25,7 +26,13 @@ pub(super) static INSPECTION: Inspection = Inspection {
         kind: ArgKind::Whole { default: 0, least: 0, most: 86_400 },
     }],
     needs: &[Need::PgRole("pg_read_all_stats")],
-    offers: &["cancel_query", "kill_idle_transactions", "kill_blocker", "end_prepared"],
+    offers: &[
+        "cancel_query",
+        "kill_idle_transactions",
+        "kill_blocker",
+        "terminate_query",
+        "end_prepared",
+    ],
     budget: Duration::from_secs(5),
     example: "simctl pg locks --watch 1",
     ask: Ask::Postgres(|desk, given| Box::pin(look(desk, given))),
@@ -104,16 +111,20 @@ async fn look(desk: &mut PgDesk, given: &Given) -> Draft {
         roots(&edges).into_iter().filter(|root| root.longest_wait_s >= least).collect();
     draft.judge(judge(&roots, &edges));
     let blockers: Vec<Blocker> = roots.iter().map(|root| blocker(root, &edges)).collect();
-    let waits: Vec<Wait> =
-        edges.iter().filter(|edge| edge.wait_s.unwrap_or_default() >= least).map(wait).collect();
+    let shown: Vec<&Edge> =
+        edges.iter().filter(|edge| edge.wait_s.unwrap_or_default() >= least).collect();
+    let waits: Vec<Wait> = shown.iter().map(|edge| wait(edge)).collect();
     let total =
         edges.first().map_or(0, |edge| u64::try_from(edge.waiters_total).unwrap_or_default());
     draft.part(
         "blockers",
         "Who blocks, and waits for nobody",
-        Ok(Content::Table(Table::of(&blockers, BLOCKERS))),
+        Ok(Content::Table(
+            Table::of(&blockers, BLOCKERS).about(&roots, |root| held_by(root, &edges)),
+        )),
     );
-    draft.part("waits", "Who waits", Ok(Content::Table(Table::of(&waits, WAITS).out_of(total))));
+    let table = Table::of(&waits, WAITS).about(&shown, |edge| waits_as(edge)).out_of(total);
+    draft.part("waits", "Who waits", Ok(Content::Table(table)));
     draft
 }
 
@@ -156,6 +167,37 @@ fn wait(edge: &Edge) -> Wait {
         wait_s: edge.wait_s,
         at_most: edge.wait_s_is_upper_bound,
         query: first_line(edge.waiter_query.as_deref()),
+    }
+}
+
+/// The one who waits: its query may be cancelled, or it may be ended.
+fn waits_as(edge: &Edge) -> Option<Subject> {
+    let is_client = edge.waiter_type.as_deref().is_none_or(|kind| kind == "client backend");
+    is_client.then(|| {
+        Subject::Session(Session {
+            pid: edge.waiter,
+            backend_start: edge.waiter_start.clone(),
+            query_start: edge.waiter_query_start.clone(),
+            ..Session::default()
+        })
+    })
+}
+
+/// The one who blocks.
+fn held_by(root: &Root, edges: &[Edge]) -> Option<Subject> {
+    let edge = edge_of(root, edges)?;
+    match &root.who {
+        Who::Prepared(gid) => {
+            Some(Subject::Prepared { gid: gid.clone(), prepared: edge.prepared_at.clone() })
+        }
+        Who::Session(_) if edge.blocker_type.as_deref() == Some("autovacuum worker") => None,
+        Who::Session(pid) => Some(Subject::Session(Session {
+            pid: *pid,
+            backend_start: edge.blocker_start.clone(),
+            in_transaction: rests(edge.blocker_state.as_deref()),
+            blocks: !root.in_cycle,
+            ..Session::default()
+        })),
     }
 }
 
@@ -231,9 +273,7 @@ fn cure(edge: &Edge, check: Check) -> Check {
             "it gives way by itself"
         });
     }
-    let idle =
-        edge.blocker_state.as_deref().is_some_and(|state| state.starts_with("idle in transaction"));
-    if idle {
+    if rests(edge.blocker_state.as_deref()) {
         return check.offer("kill_idle_transactions", json!({ "sessions": [session] }));
     }
     check.offer("kill_blocker", json!({ "session": session }))

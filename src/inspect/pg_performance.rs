@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::postgres::PgDesk;
 use super::report::{Check, Draft, Grade, Unit};
+use super::subject::{Session, Subject, rests};
 use super::unknown::Unknown;
 use super::{Arg, ArgKind, Ask, Given, Inspection, questions};
 use crate::actions::Need;
@@ -30,7 +31,7 @@ pub(super) static INSPECTION: Inspection = Inspection {
         },
     ],
     needs: &[Need::PgRole("pg_read_all_stats")],
-    offers: &["cancel_query", "kill_idle_transactions"],
+    offers: &["cancel_query", "kill_idle_transactions", "terminate_query"],
     budget: Duration::from_secs(5),
     example: "simctl pg performance --min-ms 1000",
     ask: Ask::Postgres(|desk, given| Box::pin(look(desk, given))),
@@ -85,7 +86,7 @@ async fn look(desk: &mut PgDesk, given: &Given) -> Draft {
         let long = |one: &Activity| one.query_s.or(one.state_s).unwrap_or_default() >= least;
         all.into_iter().filter(long).take(limit).collect::<Vec<_>>()
     });
-    draft.table("sessions", "Sessions that are not idle", &shown, COLUMNS);
+    draft.table_about("sessions", "Sessions that are not idle", &shown, COLUMNS, Activity::subject);
     draft
 }
 
@@ -97,7 +98,7 @@ pub(super) async fn activity(desk: &mut PgDesk) -> Result<Vec<Activity>, Unknown
 
 impl Activity {
     fn idles_in_transaction(&self) -> bool {
-        self.state.as_deref().is_some_and(|state| state.starts_with("idle in transaction"))
+        rests(self.state.as_deref())
     }
 
     /// An open transaction that only rests holds nobody up: what it has written or still sees does.
@@ -111,6 +112,20 @@ impl Activity {
 
     fn query(&self) -> Value {
         json!({ "pid": self.pid, "backend_start": self.backend_start, "query_start": self.query_start })
+    }
+
+    /// A session that may be ended: none of the server's own.
+    fn subject(&self) -> Option<Subject> {
+        let runs = self.state.as_deref() == Some("active");
+        self.is_client().then(|| {
+            Subject::Session(Session {
+                pid: self.pid,
+                backend_start: Some(self.backend_start.clone()),
+                query_start: self.query_start.clone().filter(|_| runs),
+                in_transaction: self.idles_in_transaction(),
+                blocks: false,
+            })
+        })
     }
 
     fn is_client(&self) -> bool {

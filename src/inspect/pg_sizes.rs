@@ -7,6 +7,7 @@ use tokio_postgres::types::Type;
 
 use super::postgres::PgDesk;
 use super::report::{Check, Column, Draft, Grade, Unit};
+use super::subject::Subject;
 use super::unknown::Unknown;
 use super::{Arg, ArgKind, Ask, Given, Inspection, questions};
 use crate::actions::Need;
@@ -26,7 +27,7 @@ pub(super) static INSPECTION: Inspection = Inspection {
         Arg { name: "database", about: "look into this database only", kind: ArgKind::Text },
     ],
     needs: &[Need::PgRole("pg_read_all_stats")],
-    offers: &[],
+    offers: &["vacuum_table", "analyze_table"],
     budget: Duration::from_secs(30),
     example: "simctl pg sizes --database orders --top 20",
     ask: Ask::Postgres(|desk, given| Box::pin(look(desk, given))),
@@ -46,6 +47,8 @@ struct Database {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Relation {
+    schema: String,
+    name: String,
     relation: String,
     locked: bool,
     heap_estimate: i64,
@@ -112,7 +115,18 @@ async fn biggest(desk: &mut PgDesk, database: &str, top: i32, draft: &mut Draft)
     if let Ok(relations) = &relations {
         draft.judge(judge(relations));
     }
-    draft.table("relations", format!("Biggest tables of {database}"), &relations, RELATIONS);
+    // An action looks into the application's database; tables of another one are only shown.
+    let is_own = desk.capabilities.database == database;
+    let title = format!("Biggest tables of {database}");
+    draft.table_about("relations", title, &relations, RELATIONS, |one| {
+        is_own.then(|| one.subject())
+    });
+}
+
+impl Relation {
+    pub(super) fn subject(&self) -> Subject {
+        Subject::Table { schema: self.schema.clone(), table: self.name.clone() }
+    }
 }
 
 pub(super) async fn top_relations(desk: &mut PgDesk, top: i32) -> Result<Vec<Relation>, Unknown> {
@@ -134,6 +148,8 @@ mod tests {
     #[test]
     fn a_held_table_makes_the_list_inconclusive_and_is_named() {
         let relation = |relation: &str, locked| Relation {
+            schema: "public".into(),
+            name: relation.into(),
             relation: relation.into(),
             locked,
             heap_estimate: 1,

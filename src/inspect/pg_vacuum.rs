@@ -8,6 +8,7 @@ use tokio_postgres::types::Type;
 
 use super::postgres::PgDesk;
 use super::report::{Check, Column, Draft, Grade, Unit};
+use super::subject::{Session, Subject, rests};
 use super::unknown::Unknown;
 use super::words::value;
 use super::{Arg, ArgKind, Ask, Given, Inspection, questions};
@@ -25,7 +26,13 @@ pub(super) static INSPECTION: Inspection = Inspection {
         kind: ArgKind::Whole { default: 20, least: 1, most: 1_000 },
     }],
     needs: &[Need::PgRole("pg_read_all_stats")],
-    offers: &["kill_idle_transactions", "end_prepared", "vacuum_table"],
+    offers: &[
+        "kill_idle_transactions",
+        "terminate_query",
+        "end_prepared",
+        "vacuum_table",
+        "analyze_table",
+    ],
     budget: Duration::from_secs(10),
     example: "simctl pg vacuum --limit 50",
     ask: Ask::Postgres(|desk, given| Box::pin(look(desk, given))),
@@ -91,6 +98,24 @@ pub(super) struct Holder {
     detail: Option<String>,
 }
 
+impl Holder {
+    fn subject(&self) -> Option<Subject> {
+        match (self.kind.as_str(), self.ident.parse::<i32>()) {
+            ("session", Ok(pid)) => Some(Subject::Session(Session {
+                pid,
+                backend_start: self.since.clone(),
+                in_transaction: rests(self.state.as_deref()),
+                ..Session::default()
+            })),
+            ("prepared transaction", _) => {
+                let (gid, prepared) = (self.ident.clone(), self.since.clone());
+                Some(Subject::Prepared { gid, prepared })
+            }
+            _ => None,
+        }
+    }
+}
+
 const DUE: &[Column] = &[
     ("relation", Unit::None),
     ("dead", Unit::Count),
@@ -145,10 +170,18 @@ async fn look(desk: &mut PgDesk, given: &Given) -> Draft {
     if let Ok(workers) = &workers {
         draft.judge([judge_workers(workers)]);
     }
-    draft.table("due", "Tables, the most overdue first", &due, DUE);
+    draft.table_about("due", "Tables, the most overdue first", &due, DUE, |due| {
+        Some(Subject::Table { schema: due.schema.clone(), table: due.name.clone() })
+    });
     draft.table("progress", "Vacuums that run now", &progress, PROGRESS);
-    draft.table("holders", "What holds back the removal of dead rows", &holders, HOLDERS);
+    show_holders(&holders, &mut draft);
     draft
+}
+
+/// Every holder with what can be done about it.
+pub(super) fn show_holders(holders: &Result<Vec<Holder>, Unknown>, draft: &mut Draft) {
+    let title = "What holds back the removal of dead rows";
+    draft.table_about("holders", title, holders, HOLDERS, Holder::subject);
 }
 
 /// Everything that holds the horizon, what matters for tables here first.
@@ -237,8 +270,7 @@ fn named(holder: &Holder) -> String {
 }
 
 fn cure(holder: &Holder, check: Check) -> Check {
-    let idle =
-        holder.state.as_deref().is_some_and(|state| state.starts_with("idle in transaction"));
+    let idle = rests(holder.state.as_deref());
     match (holder.kind.as_str(), holder.ident.parse::<i32>()) {
         ("session", Ok(pid)) if idle => {
             let session = json!({ "pid": pid, "backend_start": holder.since });

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use super::redis::RedisDesk;
 use super::report::{Check, Column, Content, Draft, Grade, Table, Unit};
+use super::subject::Subject;
 use super::unknown::Unknown;
 use super::{Arg, ArgKind, Ask, Given, Inspection};
 use crate::actions::Need;
@@ -118,7 +119,10 @@ async fn look(desk: &mut RedisDesk, given: &Given) -> Draft {
             draft.figures("coverage", "Seen", &Ok(coverage), COVERAGE);
             let families = families(&seen, top);
             let all = seen.families.len() as u64;
-            draft.table("keys", "Biggest keys", &Ok(seen.biggest), KEYS);
+            draft.table_about("keys", "Biggest keys", &Ok(seen.biggest), KEYS, |one| {
+                let (key, kind) = (one.key.clone(), one.r#type.clone());
+                one.is_text.then_some(Subject::Key { key, kind })
+            });
             let table = Table::of(&families, FAMILIES).out_of(all);
             draft.part("families", "Biggest families", Ok(Content::Table(table)));
         }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use super::subject::Subject;
 use super::unknown::Unknown;
 
 /// The answer of one inspection.
@@ -110,6 +111,8 @@ pub struct Table {
     pub rows: Vec<Vec<Value>>,
     /// How many there are when these are not all.
     pub total: Option<u64>,
+    /// What each row is about, in the order of the rows; empty where nothing can be acted on.
+    pub subjects: Vec<Option<Subject>>,
 }
 
 impl Table {
@@ -119,7 +122,14 @@ impl Table {
             let row = serde_json::to_value(row).unwrap_or_default();
             columns.iter().map(|(name, _)| row.get(name).cloned().unwrap_or_default()).collect()
         };
-        Self { columns: columns.to_vec(), rows: rows.iter().map(cells).collect(), total: None }
+        let rows = rows.iter().map(cells).collect();
+        Self { columns: columns.to_vec(), rows, total: None, subjects: Vec::new() }
+    }
+
+    /// What each of these rows, the table's own, is about.
+    pub fn about<T>(mut self, rows: &[T], subject: impl Fn(&T) -> Option<Subject>) -> Self {
+        self.subjects = rows.iter().map(subject).collect();
+        self
     }
 
     /// Says that there are more than these.
@@ -281,6 +291,22 @@ impl Draft {
     ) {
         let table = match rows {
             Ok(rows) => Ok(Content::Table(Table::of(rows, columns))),
+            Err(unknown) => Err(unknown.clone()),
+        };
+        self.part(name, title, table);
+    }
+
+    /// The same, with what each row is about.
+    pub(super) fn table_about<T: Serialize>(
+        &mut self,
+        name: &'static str,
+        title: impl Into<String>,
+        rows: &Result<Vec<T>, Unknown>,
+        columns: &[Column],
+        subject: impl Fn(&T) -> Option<Subject>,
+    ) {
+        let table = match rows {
+            Ok(rows) => Ok(Content::Table(Table::of(rows, columns).about(rows, subject))),
             Err(unknown) => Err(unknown.clone()),
         };
         self.part(name, title, table);
