@@ -23,6 +23,7 @@ use crate::engine::handle::{Handle, Snapshot};
 use crate::engine::tasks::Tasks;
 use crate::lab;
 use crate::ports::store::Store;
+use crate::targets::Server;
 use crate::telemetry;
 use crate::tui::desk::Settings;
 use crate::tui::errands::{Clerk, Reach};
@@ -311,12 +312,13 @@ impl Visit<'_> {
         let socket = socket::bind(&config.state_dir).await?;
         let network = host::listen(self.context).await?;
         let lab = self.lab().await?;
+        let servers = self.context.servers(lab.as_ref()).await;
         let around = Surroundings::of(self.context, lab.as_ref()).await?;
         let mut host = Host::start(self.context, around).await?;
         host.serve(socket, network);
         let handle = host.handle().clone();
         let events = handle.events.subscribe();
-        self.connect(handle.clone(), Ok(Arc::clone(&host.store)));
+        self.connect(handle.clone(), Ok(Arc::clone(&host.store)), servers);
         let connected = Connected { handle, events, remote: None };
         let _ = self.news.send(News::Connected(Box::new(connected)));
         #[cfg(debug_assertions)]
@@ -344,7 +346,10 @@ impl Visit<'_> {
         let connected = Connected { handle: handle.clone(), events, remote: Some(link) };
         let _ = self.news.send(News::Connected(Box::new(connected)));
         let store = self.records(&handle).await;
-        self.connect(handle.clone(), store);
+        // The engine tells of the targets; they are asked from here, by this console's own configuration.
+        let lab = self.context.lab().await.ok().flatten();
+        let servers = self.context.servers(lab.as_ref()).await;
+        self.connect(handle.clone(), store, servers);
         Ok(Engine::Attached { handle, tasks })
     }
 
@@ -358,8 +363,9 @@ impl Visit<'_> {
         Err(format!("the engine records in {theirs}; name it with --store to read records here"))
     }
 
-    fn connect(&self, handle: Handle, store: Result<Arc<dyn Store>, String>) {
-        self.reach.send_replace(Some(Reach { handle, store }));
+    fn connect(&self, handle: Handle, store: Result<Arc<dyn Store>, String>, servers: Vec<Server>) {
+        let servers = servers.into();
+        self.reach.send_replace(Some(Reach { handle, store, servers }));
     }
 }
 

@@ -59,6 +59,8 @@ async fn read(
             let none = || anyhow::anyhow!("there is no incident {}", incident_name(number));
             Answer::Report { incident: number, markdown: markdown.ok_or_else(none)? }
         }
+        // The errands ask the target itself.
+        Question::Inspect { target, .. } => anyhow::bail!("no record says how {target} is now"),
     })
 }
 
@@ -74,6 +76,7 @@ fn subject(question: &Question) -> String {
         Question::History { .. } => "history".into(),
         Question::Similar(incident) => format!("incidents like {}", incident.name()),
         Question::Report(number) => format!("the report of {}", incident_name(*number)),
+        Question::Inspect { target, verb } => format!("`{verb}` of {target}"),
     }
 }
 

@@ -174,6 +174,7 @@ impl Console {
                     self.desk.snapshot = std::sync::Arc::clone(snapshot);
                 }
                 self.desk.newest = std::sync::Arc::clone(snapshot);
+                flows::take_in_hand(&mut self.desk);
                 return effects;
             }
             Msg::Event(sealed) => {
@@ -191,9 +192,13 @@ impl Console {
             }
             Msg::Progress(line) => desk.progress.push(line.clone()),
             Msg::Replied { order, result } => {
-                desk.ordered.remove(order);
+                let ordered = desk.ordered.remove(order);
                 match result {
-                    Ok(accepted) => desk.say(accepted.message.clone()),
+                    Ok(accepted) => {
+                        let command = ordered.as_ref().map(|(command, _)| command);
+                        flows::asked_for(desk, command, accepted.incident);
+                        desk.say(accepted.message.clone());
+                    }
                     Err(refused) => desk.warn(refused.reason.clone()),
                 }
             }

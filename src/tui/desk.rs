@@ -92,6 +92,8 @@ pub struct Desk {
     pub past: Past,
     /// The incident in hand, on every screen.
     pub selected: Option<IncidentId>,
+    /// The number of the incident that is to be in hand once it is known.
+    pub wanted: Option<u64>,
     /// Older incidents that were opened from the store.
     opened: VecDeque<Arc<Incident>>,
     /// What setting up has come to, before there is an engine.
@@ -134,6 +136,7 @@ impl Desk {
             deeds: VecDeque::new(),
             past: Past::default(),
             selected: None,
+            wanted: None,
             opened: VecDeque::new(),
             progress: Vec::new(),
             messages: VecDeque::new(),

@@ -13,15 +13,19 @@ use tokio::time::timeout;
 
 use super::answers;
 use super::feed::News;
+use super::inspectors::Inspectors;
 use super::message::{Msg, Question};
 use super::outside;
 use crate::domain::effect::{Command, Ordered};
 use crate::engine::clock;
 use crate::engine::handle::Handle;
 use crate::ports::store::Store;
+use crate::targets::Server;
 
 /// After this an order counts as unanswered; a later answer is still told.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// What an action would do is looked up on a live server first.
+const PREVIEW_PATIENCE: Duration = Duration::from_secs(30);
 /// Questions that are being answered at once.
 const AT_ONCE: usize = 4;
 /// Questions that wait; of more, the oldest are dropped.
@@ -52,6 +56,8 @@ pub struct Reach {
     pub handle: Handle,
     /// Where questions are answered, or why they cannot be.
     pub store: Result<Arc<dyn Store>, String>,
+    /// The servers this console may ask itself, by its own configuration.
+    pub servers: Arc<[Server]>,
 }
 
 /// Does errands until the console is gone.
@@ -67,8 +73,10 @@ impl Clerk {
     pub async fn work(mut self, mut reach: tokio::sync::watch::Receiver<Option<Reach>>) {
         let mut running = JoinSet::new();
         let mut questions = Questions::default();
+        let inspectors = Inspectors::default();
         loop {
             tokio::select! {
+                () = inspectors.close_idle() => {}
                 errand = self.errands.recv() => match errand {
                     None => return,
                     Some(Errand::Ask { question, what }) => questions.add(question, what),
@@ -85,7 +93,7 @@ impl Clerk {
             }
             let reach = reach.borrow().clone();
             while let Some((question, what)) = questions.next() {
-                self.ask(question, what, reach.clone(), &mut running);
+                self.ask(question, what, (reach.clone(), &inspectors), &mut running);
             }
         }
     }
@@ -121,10 +129,25 @@ impl Clerk {
         &self,
         question: u64,
         what: Question,
-        reach: Option<Reach>,
+        (reach, inspectors): (Option<Reach>, &Inspectors),
         running: &mut JoinSet<Option<Key>>,
     ) {
         let (news, state_dir, key) = (self.news.clone(), self.state_dir.clone(), Key::of(&what));
+        if let Question::Inspect { target, verb } = what {
+            let inspectors = inspectors.clone();
+            running.spawn(async move {
+                let result = match &reach {
+                    Some(Reach { store, servers, .. }) => {
+                        let store = store.as_deref().ok();
+                        inspectors.ask(servers, store, target, verb).await
+                    }
+                    None => Err("the targets are not known yet".into()),
+                };
+                let _ = news.send(News::Msg(Msg::Answered { question, result }));
+                Some(key)
+            });
+            return;
+        }
         running.spawn(async move {
             let store = reach.map(|reach| reach.store);
             let store = store.unwrap_or_else(|| Err("the store is not open yet".into()));
@@ -151,8 +174,10 @@ async fn give(
         let result = Err(crate::domain::effect::Refused::because("the engine is still starting"));
         return told(Msg::Replied { order, result });
     };
+    let previews = matches!(ordered.command, Command::Propose { .. });
+    let patience = if previews { PREVIEW_PATIENCE } else { PATIENCE };
     let mut answer = pin!(reach.handle.order(ordered));
-    let result = match timeout(PATIENCE, &mut answer).await {
+    let result = match timeout(patience, &mut answer).await {
         Ok(result) => result,
         Err(_) => {
             told(Msg::Unanswered { order });
@@ -209,6 +234,7 @@ impl Key {
             Question::History { .. } => Self("history", String::new()),
             Question::Similar(incident) => Self("similar", incident.id.0.to_string()),
             Question::Report(number) => Self("report", number.to_string()),
+            Question::Inspect { target, verb } => Self("inspect", format!("{target} {verb}")),
         }
     }
 }

@@ -22,6 +22,9 @@ pub fn start(action: Action, console: &mut Console) -> Option<Wish> {
     if let Some(wish) = overlays::open(action, console) {
         return Some(wish);
     }
+    if action == Action::Refresh {
+        return Some(refresh(console));
+    }
     let desk = &mut console.desk;
     let wish = match action {
         Action::Approve => match approve::open(desk) {
@@ -39,7 +42,6 @@ pub fn start(action: Action, console: &mut Console) -> Option<Wish> {
             let command = Command::Reverify { incident: incident.number };
             Wish::of(vec![desk.order(command).1])
         }),
-        Action::Refresh => Wish::of(vec![desk.order(Command::Probe { target: None }).1]),
         Action::Clear => {
             Wish::of(vec![desk.order(Command::Clear { injection: None, target: None }).1])
         }
@@ -57,6 +59,33 @@ pub fn start(action: Action, console: &mut Console) -> Option<Wish> {
         _ => return None,
     };
     Some(wish)
+}
+
+/// Every target is asked now, and what the screen shows is asked for again.
+fn refresh(console: &mut Console) -> Wish {
+    let screen = console.screens.get_mut(console.current);
+    let mut wish =
+        screen.map(|one| one.act(Action::Refresh, &mut console.desk)).unwrap_or_default();
+    wish.effects.push(console.desk.order(Command::Probe { target: None }).1);
+    wish
+}
+
+/// What was asked for has an incident: it is the one in hand as soon as a snapshot shows it.
+pub fn asked_for(desk: &mut Desk, command: Option<&Command>, incident: Option<u64>) {
+    if matches!(command, Some(Command::Propose { .. })) {
+        desk.wanted = incident;
+        take_in_hand(desk);
+    }
+}
+
+/// Takes the incident in hand that was waited for.
+pub fn take_in_hand(desk: &mut Desk) {
+    let Some(number) = desk.wanted else { return };
+    let found = desk.newest.incidents.iter().find(|incident| incident.number == number);
+    if let Some(incident) = found {
+        desk.selected = Some(incident.id);
+        desk.wanted = None;
+    }
 }
 
 fn said(desk: &mut Desk, text: impl Into<String>) -> Wish {

@@ -60,6 +60,10 @@ pub enum Action {
     NextPhase,
     CheckChain,
     Group,
+    /// This action of the catalogue, for the row in hand.
+    Remedy(&'static str),
+    NextTarget,
+    PrevTarget,
     Copy,
     CopyMarked,
     Export,
@@ -133,7 +137,10 @@ const OVERVIEW: &str = "Overview";
 const INCIDENT: &str = "Incident";
 const AUDIT: &str = "Audit";
 const METRICS: &str = "Metrics";
+const DATABASE: &str = "Database";
 
+/// Where a proposal may be decided about.
+const DECIDING: Scope = Scope::On(&[OVERVIEW, INCIDENT, DATABASE]);
 const DECISIONS: Scope = Scope::On(&[OVERVIEW, INCIDENT]);
 
 macro_rules! bindings {
@@ -148,12 +155,12 @@ macro_rules! bindings {
 /// Every action there is. Keys are written as people read them.
 pub const ALL: &[Binding] = bindings![
     Action::Open, "open", ["enter"], Scope::Panes, Incident, "open", "", 90;
-    Action::Approve, "approve", ["a"], DECISIONS, Incident, "approve", "asks", 89;
-    Action::Reject, "reject", ["r"], DECISIONS, Incident, "reject", "asks", 88;
+    Action::Approve, "approve", ["a"], DECIDING, Incident, "approve", "asks", 89;
+    Action::Reject, "reject", ["r"], DECIDING, Incident, "reject", "asks", 88;
     Action::Inject, "inject", ["i"], Scope::Everywhere, Incident, "inject", "asks", 80;
     Action::Clear, "clear", ["C"], Scope::Everywhere, Incident, "clear", "", 79;
     Action::NextWaiting, "next-waiting", ["A"], Scope::Everywhere, Incident, "next that waits", "", 87;
-    Action::Undo, "undo", ["u"], Scope::On(&[OVERVIEW, INCIDENT, AUDIT]), Incident, "undo", "asks", 60;
+    Action::Undo, "undo", ["u"], Scope::On(&[OVERVIEW, INCIDENT, AUDIT, DATABASE]), Incident, "undo", "asks", 60;
     Action::Stop, "stop", ["x"], DECISIONS, Incident, "stop after step", "asks", 62;
     Action::Kill, "kill", ["X"], DECISIONS, Incident, "kill step", "asks", 0;
     Action::Verify, "verify", ["R"], Scope::On(&[INCIDENT]), Incident, "verify again", "", 40;
@@ -186,6 +193,7 @@ pub const ALL: &[Binding] = bindings![
     Action::Screen(1), "incident", ["2"], Scope::Everywhere, Move, "Incident", "", 0;
     Action::Screen(2), "audit", ["3"], Scope::Everywhere, Move, "Audit", "", 0;
     Action::Screen(3), "metrics", ["4"], Scope::Everywhere, Move, "Metrics", "", 0;
+    Action::Screen(4), "database", ["5"], Scope::Everywhere, Move, "Database", "", 0;
     Action::Previous, "previous", ["-"], Scope::Everywhere, Move, "previous view", "", 0;
     Action::Zoom, "zoom", ["z"], Scope::Everywhere, Move, "zoom this pane", "", 9;
     Action::Back, "back", ["esc"], Scope::Everywhere, Move, "back, clear, close", "", 0;
@@ -195,6 +203,17 @@ pub const ALL: &[Binding] = bindings![
     Action::Wrap, "wrap", ["w"], Scope::Logs, Log, "wrap", "", 34;
     Action::Times, "times", ["t"], Scope::Logs, Log, "clock, age, delta", "", 0;
     Action::CheckChain, "check-chain", ["v"], Scope::On(&[AUDIT]), Log, "verify chain", "", 76;
+    Action::Remedy("cancel_query"), "cancel-query", ["c"], Scope::On(&[DATABASE]), Incident, "cancel query", "asks", 58;
+    Action::Remedy("terminate_query"), "terminate-query", ["K"], Scope::On(&[DATABASE]), Incident, "end session", "asks", 57;
+    Action::Remedy("kill_idle_transactions"), "end-transaction", ["E"], Scope::On(&[DATABASE]), Incident, "end transaction", "asks", 56;
+    Action::Remedy("end_prepared"), "end-prepared", ["W"], Scope::On(&[DATABASE]), Incident, "roll prepared back", "asks", 55;
+    Action::Remedy("vacuum_table"), "vacuum-table", ["v"], Scope::On(&[DATABASE]), Incident, "vacuum", "asks", 54;
+    Action::Remedy("analyze_table"), "analyze-table", ["U"], Scope::On(&[DATABASE]), Incident, "analyze", "asks", 53;
+    Action::Remedy("reindex_index"), "reindex-index", ["x"], Scope::On(&[DATABASE]), Incident, "rebuild index", "asks", 52;
+    Action::Remedy("create_index"), "create-index", ["b"], Scope::On(&[DATABASE]), Incident, "build index", "asks", 51;
+    Action::Remedy("drop_index"), "drop-index", ["d"], Scope::On(&[DATABASE]), Incident, "drop index", "asks", 48;
+    Action::NextTarget, "next-target", ["}"], Scope::On(&[DATABASE]), Move, "next target", "", 36;
+    Action::PrevTarget, "prev-target", ["{"], Scope::On(&[DATABASE]), Move, "previous target", "", 0;
     Action::Group, "group", ["b"], Scope::On(&[METRICS]), Log, "group by", "", 77;
     Action::Copy, "copy", ["y"], Scope::Panes, Log, "copy", "", 33;
     Action::CopyMarked, "copy-marked", ["Y"], Scope::Panes, Log, "copy marked", "", 0;

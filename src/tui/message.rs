@@ -6,10 +6,11 @@ use chrono::{DateTime, Utc};
 use crossterm::event::{KeyEvent, MouseEvent};
 use serde::{Deserialize, Serialize};
 
+use super::inspected::Inspected;
 use super::recorder::{key, mouse};
 use crate::domain::effect::{Accepted, Command, Refused};
 use crate::domain::event::{RawEvent, Sealed};
-use crate::domain::ids::IncidentId;
+use crate::domain::ids::{IncidentId, TargetId};
 use crate::domain::incident::Incident;
 use crate::engine::handle::Snapshot;
 use crate::metrics::Metrics;
@@ -118,6 +119,11 @@ pub enum Question {
     Similar(Box<Incident>),
     /// The post-mortem.
     Report(u64),
+    /// A read-only question to a target itself, by its word.
+    Inspect {
+        target: TargetId,
+        verb: String,
+    },
 }
 
 /// What was read.
@@ -151,6 +157,11 @@ pub enum Answer {
     Report {
         incident: u64,
         markdown: String,
+    },
+    Inspected {
+        target: TargetId,
+        verb: String,
+        seen: Box<Inspected>,
     },
 }
 

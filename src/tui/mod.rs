@@ -15,6 +15,8 @@ pub mod facts;
 pub mod feed;
 pub mod flows;
 pub mod incidents;
+pub mod inspected;
+pub mod inspectors;
 pub mod keymap;
 pub mod log;
 pub mod log_pane;

@@ -10,6 +10,7 @@ use crate::engine::handle::Snapshot;
 use crate::report::example as story;
 use crate::tui::desk::Desk;
 use crate::tui::example;
+use crate::tui::inspected::example as answers;
 use crate::tui::message::{Answer, Link, Msg};
 
 const SIZES: [(u16, u16); 5] = [(80, 24), (120, 35), (200, 50), (60, 16), (40, 8)];
@@ -164,6 +165,44 @@ fn the_approval_dialog_after_the_engine_is_lost() {
         stage.press("A").press("a").wait(800);
         let lost = Link::Lost { since: example::now().at, reason: "the engine has stopped".into() };
         stage.tell(Msg::Link(lost)).wait(4_000);
+        stage
+    });
+}
+
+#[test]
+fn the_database_in_every_world() {
+    type Make = fn() -> crate::tui::inspected::Inspected;
+    let answers: [(&str, Option<Make>); 3] =
+        [("empty", None), ("normal", Some(answers::sessions)), ("worst", Some(answers::worst))];
+    for ((world, answer), (_, snapshot)) in answers.into_iter().zip(WORLDS) {
+        draw(&format!("database__{world}"), |size, ascii| {
+            let mut stage = Stage::plain(size, ascii, snapshot());
+            stage.press("5").press("j");
+            if let Some(answer) = answer {
+                let question = stage.console.desk.numbered();
+                let (target, verb) = ("postgres-test".into(), "performance".into());
+                let seen = Box::new(answer());
+                let answer = Answer::Inspected { target, verb, seen };
+                stage
+                    .tell(Msg::Answered { question, result: Ok(answer) })
+                    .press("enter")
+                    .press("j");
+            }
+            stage
+        });
+    }
+}
+
+#[test]
+fn what_can_be_done_about_a_row() {
+    draw("database__remedies", |size, ascii| {
+        let mut stage = Stage::plain(size, ascii, example::empty());
+        stage.press("5").press("j");
+        let question = stage.console.desk.numbered();
+        let (target, verb) = ("postgres-test".into(), "performance".into());
+        let seen = Box::new(answers::sessions());
+        let answer = Answer::Inspected { target, verb, seen };
+        stage.tell(Msg::Answered { question, result: Ok(answer) }).press("enter").press("enter");
         stage
     });
 }

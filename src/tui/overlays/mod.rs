@@ -19,6 +19,7 @@ pub mod inject;
 pub mod messages;
 pub mod palette;
 pub mod plan;
+pub mod remedies;
 pub mod text;
 pub mod words;
 

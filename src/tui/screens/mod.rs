@@ -9,6 +9,7 @@ use super::message::{Effect, Msg};
 use super::overlays::Overlay;
 
 pub mod audit;
+pub mod database;
 pub mod incident;
 pub mod metrics;
 pub mod overview;
@@ -110,4 +111,5 @@ pub const ALL: &[Make] = &[
     || Box::new(incident::IncidentScreen::default()),
     || Box::new(audit::AuditScreen::default()),
     || Box::new(metrics::MetricsScreen::default()),
+    || Box::new(database::DatabaseScreen::default()),
 ];
