@@ -196,7 +196,8 @@ mod tests {
 
     #[test]
     fn every_kind_reads_as_it_is_stored() {
-        for kind in FindingKind::ALL.iter().chain([&FindingKind::Noticed, &FindingKind::Requested]) {
+        for kind in FindingKind::ALL.iter().chain([&FindingKind::Noticed, &FindingKind::Requested])
+        {
             assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
             assert_eq!(FindingKind::named(kind.as_str()), Some(*kind));
         }
