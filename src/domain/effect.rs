@@ -14,6 +14,7 @@ use super::health::Health;
 use super::ids::{CauseId, ExecutionId, FaultId, Fingerprint, IncidentId, InjectionId, TargetId};
 use super::incident::Incident;
 use super::injection::{Injection, InjectionState};
+use super::job::Entry;
 use super::proposal::{Draft, Preview, ProposedStep};
 use super::sample::{Origin, RuntimeEvent, Sample};
 
@@ -82,6 +83,11 @@ pub enum Command {
     /// Drops the running action too.
     Kill {
         incident: u64,
+    },
+    /// Writes into the records what a job of the workbench is about to do, or did.
+    Record {
+        target: TargetId,
+        entry: Entry,
     },
     /// Takes back what the last execution did. `typed`: the target's name, always wanted.
     Undo {

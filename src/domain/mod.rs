@@ -14,6 +14,7 @@ pub mod health;
 pub mod ids;
 pub mod incident;
 pub mod injection;
+pub mod job;
 pub mod ledger;
 pub mod policy;
 pub mod proposal;

@@ -21,6 +21,7 @@ use story::{REDIS, Story, incident, investigation_of};
 
 mod again;
 mod crash;
+mod job;
 mod several;
 mod stop;
 mod story;
