@@ -6,6 +6,7 @@ mod actions;
 mod cli;
 mod console;
 mod crash;
+mod database;
 mod drills;
 mod faults;
 mod inspect;

@@ -23,6 +23,7 @@ mod again;
 mod by_hand;
 mod crash;
 mod request;
+mod job;
 mod several;
 mod stop;
 mod story;
