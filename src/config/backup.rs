@@ -91,8 +91,10 @@ pub(super) struct Known<'a> {
 
 impl Known<'_> {
     fn has_postgres(&self, name: &str) -> bool {
-        let own = |target: &TargetConfig| target.id.as_str() == name && target.engine == Engine::Postgres;
-        let of_lab = self.lab.enabled && LAB_TARGETS.contains(&name) && name.starts_with("postgres");
+        let own =
+            |target: &TargetConfig| target.id.as_str() == name && target.engine == Engine::Postgres;
+        let of_lab =
+            self.lab.enabled && LAB_TARGETS.contains(&name) && name.starts_with("postgres");
         of_lab || self.targets.iter().any(own)
     }
 }
@@ -104,7 +106,8 @@ pub(super) fn backup(
     known: &Known<'_>,
 ) -> BackupConfig {
     let d = BackupConfig::default();
-    let location = layers.pick("workbench.backup.location", file.location, state_dir.join("backups"));
+    let location =
+        layers.pick("workbench.backup.location", file.location, state_dir.join("backups"));
     let days = layers.pick("workbench.backup.retention_days", file.retention_days, d.keep.days);
     let min_keep = layers.pick("workbench.backup.min_keep", file.min_keep, d.keep.min_keep);
     let hash_gb = layers.pick("workbench.backup.hash_gb", file.hash_gb, 100);
@@ -120,7 +123,8 @@ pub(super) fn backup(
     for (index, one) in jobs.iter().enumerate() {
         if jobs[..index].iter().any(|other| other.name() == one.name()) {
             let key = format!("workbench.backup.job[{index}]");
-            layers.refuse(&key, format_args!("`{}` is backed up by another job already", one.name()));
+            layers
+                .refuse(&key, format_args!("`{}` is backed up by another job already", one.name()));
         }
     }
     BackupConfig {
@@ -153,8 +157,13 @@ fn job(
             return None;
         }
     };
-    let job =
-        BackupJob { target: TargetId::from(target), database: entry.database, timetable, schedule, time_zone };
+    let job = BackupJob {
+        target: TargetId::from(target),
+        database: entry.database,
+        timetable,
+        schedule,
+        time_zone,
+    };
     let source = layers.source(key);
     let value = format!("{} ({})", job.schedule, job.time_zone);
     layers.remember(&format!("workbench.backup.job.{}", job.name()), value, source);
@@ -163,7 +172,7 @@ fn job(
 
 #[cfg(test)]
 mod tests {
-    use crate::config::load::{Flags, Loaded, ConfigError, load};
+    use crate::config::load::{ConfigError, Flags, Loaded, load};
 
     fn loaded(text: &str) -> Result<Loaded, ConfigError> {
         let dir = tempfile::tempdir().unwrap();
@@ -211,7 +220,10 @@ mod tests {
                  [[workbench.backup.job]]\ntarget = \"postgres-test\"\n",
                 "by another job already",
             ),
-            ("[workbench.backup]\nverify_on = \"nobody\"\n", ":2: `nobody` is no PostgreSQL target"),
+            (
+                "[workbench.backup]\nverify_on = \"nobody\"\n",
+                ":2: `nobody` is no PostgreSQL target",
+            ),
             ("[workbench.backup]\nmin_keep = 0\n", "write 1 or more"),
             ("[workbench.backup]\ncron = \"x\"\n", "unknown field `cron`"),
         ] {

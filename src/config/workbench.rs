@@ -1,9 +1,11 @@
 //! `[workbench]`: what `simctl db` and the API may do with a PostgreSQL, and within which bounds.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::backup::{self, BackupConfig, BackupSection, Known};
 use super::file::Span;
 use super::layers::{Layers, Setting, word};
 
@@ -46,11 +48,19 @@ pub struct WorkbenchConfig {
     pub writes: Writes,
     /// Of one statement, unless the request says otherwise.
     pub query_timeout: Duration,
+    /// Where migrations lie unless a command says otherwise.
+    pub migrations: PathBuf,
+    pub backup: BackupConfig,
 }
 
 impl Default for WorkbenchConfig {
     fn default() -> Self {
-        Self { writes: Writes::default(), query_timeout: Duration::from_secs(30) }
+        Self {
+            writes: Writes::default(),
+            query_timeout: Duration::from_secs(30),
+            migrations: PathBuf::from("migrations"),
+            backup: BackupConfig::default(),
+        }
     }
 }
 
@@ -60,13 +70,22 @@ impl Default for WorkbenchConfig {
 pub(super) struct WorkbenchSection {
     writes: Option<Writes>,
     query_timeout: Option<Span>,
+    migrations: Option<PathBuf>,
+    backup: BackupSection,
 }
 
-pub(super) fn workbench(layers: &mut Layers<'_>, file: &WorkbenchSection) -> WorkbenchConfig {
+pub(super) fn workbench(
+    layers: &mut Layers<'_>,
+    file: WorkbenchSection,
+    state_dir: &Path,
+    known: &Known<'_>,
+) -> WorkbenchConfig {
     let d = WorkbenchConfig::default();
     WorkbenchConfig {
         writes: layers.pick("workbench.writes", file.writes, d.writes),
         query_timeout: span(layers, "workbench.query_timeout", file.query_timeout, d.query_timeout),
+        migrations: layers.pick("workbench.migrations", file.migrations, d.migrations),
+        backup: backup::backup(layers, file.backup, state_dir, known),
     }
 }
 

@@ -4,7 +4,10 @@
 //! names that the API documents. Command line, API and console call the same function and only show what it returns.
 //! Reading is what the server itself holds to reading; what changes something says so and needs a person or a rule.
 
+pub mod backup;
 pub mod failure;
+pub mod migrate;
+pub mod restore;
 pub mod schema;
 mod workbench;
 

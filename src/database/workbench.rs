@@ -2,8 +2,9 @@
 
 use crate::config::workbench::WorkbenchConfig;
 use crate::domain::target::{Engine, Target};
+use crate::ports::runtime::RuntimeKind;
 use crate::targets::postgres::{Login, PgConnection, PostgresLink, Session};
-use crate::targets::{Link, Server};
+use crate::targets::{Link, Place, Server};
 
 use super::failure::{Failure, Outcome};
 
@@ -22,6 +23,8 @@ pub enum As {
 pub struct Workbench {
     pub target: Target,
     pub(super) link: PostgresLink,
+    /// What the server runs in, where simctl may look into it.
+    pub(super) place: Option<Place>,
     pub(super) settings: WorkbenchConfig,
 }
 
@@ -36,12 +39,17 @@ impl Workbench {
             ));
         };
         let (target, link) = (server.target.clone(), link.clone());
-        Ok(Self { target, link, settings: settings.clone() })
+        Ok(Self { target, link, place: server.place.clone(), settings: settings.clone() })
     }
 
     /// What the configuration allows.
     pub fn settings(&self) -> &WorkbenchConfig {
         &self.settings
+    }
+
+    /// Whether its programs run inside a container.
+    pub(super) fn is_inside(&self) -> bool {
+        self.place.as_ref().is_some_and(|place| place.runtime.kind() == RuntimeKind::Docker)
     }
 
     /// The login for a job, in the named database or its own.

@@ -49,7 +49,7 @@ pub use given::{Arg, ArgKind, Given};
 pub use postgres::PgDesk;
 pub use report::{Check, Column, Content, Draft, Figure, Grade, Offer, Part, Report, Table, Unit};
 pub use unknown::Unknown;
-pub(crate) use versions::as_json;
+pub(crate) use versions::{as_json, quoted};
 pub use words::cell;
 
 /// Every inspection there is.

@@ -54,7 +54,9 @@ enum Verb {
 
 /// Take a backup now
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  simctl db backup now --database orders --name before-release --pin")]
+#[command(
+    after_help = "Example:\n  simctl db backup now --database orders --name before-release --pin"
+)]
 struct Now {
     /// Letters, digits, `_` and `-` [default: database and time]
     #[arg(long, value_name = "NAME")]
@@ -77,7 +79,9 @@ struct Now {
 ///
 /// With what each is worth, what lies among them and is none, and which scheduled database has none that counts.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  simctl db backups\n  simctl db backup list --database orders --json")]
+#[command(
+    after_help = "Examples:\n  simctl db backups\n  simctl db backup list --database orders --json"
+)]
 pub(super) struct List {}
 
 /// Prove a backup again; exit code 1 when it is not sound
@@ -96,7 +100,9 @@ struct Verify {
 /// What is younger than `retention_days`, pinned, among the newest `min_keep` verified ones, or the newest beyond the
 /// window, always stays. The list is shown first.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  simctl db backup prune --dry-run\n  simctl db backup prune --yes")]
+#[command(
+    after_help = "Examples:\n  simctl db backup prune --dry-run\n  simctl db backup prune --yes"
+)]
 struct Prune {
     /// Only name them
     #[arg(long)]
@@ -170,7 +176,8 @@ async fn verify(context: &Context, how: &How, args: &Verify) -> Done {
     };
     let request = VerifyRequest { backup_file: args.backup.clone(), level: args.level };
     let stop = CancellationToken::new();
-    let verified = progress::in_order(context, &stop, verify::verify(&job, &request, &stop)).await?;
+    let verified =
+        progress::in_order(context, &stop, verify::verify(&job, &request, &stop)).await?;
     let is_good = verified.as_ref().is_ok_and(|one| one.success);
     let done = answer(context, &verified, |one: &VerifyResponse| {
         format!("{}: {}", one.backup_file, judged(&one.verified, one.tables, &one.unhashed))
@@ -195,7 +202,8 @@ pub(super) async fn proof_bench(context: &Context) -> anyhow::Result<Option<Work
     let lab = context.lab().await?;
     let servers = context.servers(lab.as_ref()).await;
     let server = servers.iter().find(|server| server.target.id == *name);
-    let server = server.ok_or_else(|| anyhow!("`backup.verify_on` names {name}, which is not there now"))?;
+    let server =
+        server.ok_or_else(|| anyhow!("`backup.verify_on` names {name}, which is not there now"))?;
     Ok(Some(Workbench::new(server, settings)?))
 }
 
@@ -231,7 +239,9 @@ fn prune(context: &Context, args: &Prune) -> Done {
     }
     if !args.yes {
         if context.print.json || !can_ask() {
-            return Err(bad_input("there is no terminal to ask on; look with `--dry-run`, then add `--yes`"));
+            return Err(bad_input(
+                "there is no terminal to ask on; look with `--dry-run`, then add `--yes`",
+            ));
         }
         context.print.line(pruned_text(goes))?;
         if ask_yes(context.print, "Remove them for good? [y/N] ")? == Answer::No {
@@ -243,7 +253,8 @@ fn prune(context: &Context, args: &Prune) -> Done {
 }
 
 fn pin(context: &Context, named: &Named, pinned: bool) -> Done {
-    let done = catalogue(context).and_then(|catalogue| verify::pin(&catalogue, &named.backup, pinned));
+    let done =
+        catalogue(context).and_then(|catalogue| verify::pin(&catalogue, &named.backup, pinned));
     match done {
         Err(failure) => failed(context, &failure),
         Ok(entry) => {
@@ -279,9 +290,15 @@ fn judged(verified: &Verified, tables: usize, unhashed: &[String]) -> String {
     let mut text = if verified.is_ok() {
         match verified.level {
             Level::Hashes => "verified (1): every file is as it was written".to_owned(),
-            Level::Read => "verified (2): every file is as it was written, and the dump was read whole".to_owned(),
+            Level::Read => {
+                "verified (2): every file is as it was written, and the dump was read whole"
+                    .to_owned()
+            }
             Level::Restored => {
-                format!("verified (3): restored into a scratch database; {} tables hold the same rows", tables - unhashed.len())
+                format!(
+                    "verified (3): restored into a scratch database; {} tables hold the same rows",
+                    tables - unhashed.len()
+                )
             }
         }
     } else {
@@ -316,7 +333,11 @@ fn listed_text(all: &BackupsResponse) -> String {
     };
     let rows: Vec<Vec<String>> = all.backups.iter().map(row).collect();
     let head = ["BACKUP", "TARGET", "DATABASE", "FINISHED (UTC)", "SIZE", "VERIFIED", ""];
-    let mut text = if rows.is_empty() { format!("no backups in {}\n", all.location) } else { table(&head, &rows) };
+    let mut text = if rows.is_empty() {
+        format!("no backups in {}\n", all.location)
+    } else {
+        table(&head, &rows)
+    };
     for other in &all.not_backups {
         text.push_str(&format!("{} is no backup: it {}\n", other.name, other.reason));
     }

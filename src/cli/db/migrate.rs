@@ -105,7 +105,8 @@ pub(super) async fn run(context: &Context, how: &How, args: &Migrate) -> Done {
     if let Verb::Up(way) | Verb::Down(way) = &args.verb
         && !way.dry_run
     {
-        let (dry, never) = (MigrateRequest { dry_run: true, ..request.clone() }, CancellationToken::new());
+        let (dry, never) =
+            (MigrateRequest { dry_run: true, ..request.clone() }, CancellationToken::new());
         match Box::pin(migrate::migrate(&job, &dry, &never)).await {
             Err(failure) => return failed(context, &failure),
             Ok(preview) if preview.applied.is_empty() => {}
@@ -117,14 +118,20 @@ pub(super) async fn run(context: &Context, how: &How, args: &Migrate) -> Done {
         }
     }
     let stop = CancellationToken::new();
-    let done = progress::in_order(context, &stop, Box::pin(migrate::migrate(&job, &request, &stop))).await?;
+    let done =
+        progress::in_order(context, &stop, Box::pin(migrate::migrate(&job, &request, &stop)))
+            .await?;
     let is_good = done.as_ref().is_ok_and(|done| done.success);
     let code = answer(context, &done, |done| text(done, &request))?;
     Ok(if is_good || done.is_err() { code } else { NO })
 }
 
 fn request(how: &How, args: &Migrate) -> MigrateRequest {
-    let base = MigrateRequest { database: how.database.clone(), dir: args.dir.clone(), ..MigrateRequest::default() };
+    let base = MigrateRequest {
+        database: how.database.clone(),
+        dir: args.dir.clone(),
+        ..MigrateRequest::default()
+    };
     let way = |direction, way: &Way| MigrateRequest {
         direction,
         target: way.to.clone(),
@@ -138,7 +145,9 @@ fn request(how: &How, args: &Migrate) -> MigrateRequest {
         Verb::Up(up) => way(Direction::Upgrade, up),
         Verb::Down(down) => way(Direction::Downgrade, down),
         Verb::Status => MigrateRequest { direction: Direction::Status, ..base },
-        Verb::Lint(rules) => MigrateRequest { direction: Direction::Lint, accept: rules.accept.clone(), ..base },
+        Verb::Lint(rules) => {
+            MigrateRequest { direction: Direction::Lint, accept: rules.accept.clone(), ..base }
+        }
     }
 }
 
@@ -153,20 +162,28 @@ fn agreed(
     let writes = context.config().workbench.writes;
     if writes == Writes::Forbid {
         let hint = "`workbench.writes` is `forbid`; set it to `approval` if that is meant";
-        return Err(Failure::refused(format!("the configuration says that nothing is changed here; {hint}"), hint).into());
+        return Err(Failure::refused(
+            format!("the configuration says that nothing is changed here; {hint}"),
+            hint,
+        )
+        .into());
     }
     let is_down = request.direction == Direction::Downgrade;
     if way.yes || (writes == Writes::Automatic && !is_down) {
         return Ok(true);
     }
     if context.print.json || !can_ask() {
-        return Err(bad_input("there is no terminal to ask on; look with `--dry-run`, then add `--yes`"));
+        return Err(bad_input(
+            "there is no terminal to ask on; look with `--dry-run`, then add `--yes`",
+        ));
     }
     let dry = MigrateRequest { dry_run: true, ..request.clone() };
     context.print.line(text(preview, &dry).trim_end())?;
     let database = job.bench.login(As::App, request.database.as_deref())?.database;
     let answer = if is_down {
-        let question = format!("Type the database's name ({database}) to take them back, anything else to leave it: ");
+        let question = format!(
+            "Type the database's name ({database}) to take them back, anything else to leave it: "
+        );
         ask_typed(context.print, &database, &question)?
     } else {
         ask_yes(context.print, &format!("Run them on {database}? [y/N] "))?
@@ -192,12 +209,16 @@ fn text(done: &MigrateResponse, request: &MigrateRequest) -> String {
     if let Some(failed) = &done.failed_at {
         let failure = &failed.failure;
         text.push_str(&format!("FAILED {}: {}\n", failed.migration_file, failure.message));
-        text.push_str(&failure.hint.as_ref().map_or_else(String::new, |hint| format!("  {hint}\n")));
+        text.push_str(
+            &failure.hint.as_ref().map_or_else(String::new, |hint| format!("  {hint}\n")),
+        );
     }
     if let Some(backup) = &done.backup_file {
         text.push_str(&format!("backed up before as {backup}\n"));
     }
-    let version = done.version.map_or_else(|| "nothing is applied".into(), |version| format!("at version {version}"));
+    let version = done
+        .version
+        .map_or_else(|| "nothing is applied".into(), |version| format!("at version {version}"));
     let pending = match done.pending.as_slice() {
         [] => "nothing is pending".to_owned(),
         some => format!("{} pending", some.len()),
@@ -216,9 +237,13 @@ fn text(done: &MigrateResponse, request: &MigrateRequest) -> String {
 
 fn lint_text(findings: &[Finding]) -> String {
     let line = |one: &Finding| {
-        let refused = one.refused.as_ref().map_or_else(String::new, |why| format!("\n  REFUSED: {why}"));
+        let refused =
+            one.refused.as_ref().map_or_else(String::new, |why| format!("\n  REFUSED: {why}"));
         let help = one.help.as_ref().map_or_else(String::new, |help| format!("\n  {help}"));
-        format!("{}:{}: {}: {}{refused}{help}\n", one.migration_file, one.line, one.rule, one.message)
+        format!(
+            "{}:{}: {}: {}{refused}{help}\n",
+            one.migration_file, one.line, one.rule, one.message
+        )
     };
     findings.iter().map(line).collect()
 }

@@ -12,6 +12,10 @@ use super::whom::{self, Whom};
 use crate::database::{Code, Failure, Outcome, Workbench};
 use crate::domain::target::Engine;
 
+mod backup;
+mod migrate;
+mod progress;
+mod restore;
 mod schema;
 
 /// Work on a PostgreSQL: statements, transactions, schema, plans, indexes
@@ -43,11 +47,21 @@ pub(super) struct How {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Backup(backup::Backup),
+    Backups(backup::List),
+    Schedule(backup::Schedule),
+    Restore(restore::Restore),
+    Migrate(migrate::Migrate),
     Schema(schema::Schema),
 }
 
 pub(super) async fn run(context: &Context, args: &Db) -> Done {
     match &args.verb {
+        Verb::Backup(verb) => Box::pin(backup::run(context, &args.how, verb)).await,
+        Verb::Backups(_) => backup::list(context, &args.how),
+        Verb::Schedule(_) => backup::schedule(context),
+        Verb::Restore(verb) => Box::pin(restore::run(context, &args.how, verb)).await,
+        Verb::Migrate(verb) => Box::pin(migrate::run(context, &args.how, verb)).await,
         Verb::Schema(verb) => schema::run(context, &args.how, verb).await,
     }
 }

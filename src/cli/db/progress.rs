@@ -28,7 +28,8 @@ pub(super) fn teller(context: &Context) -> Teller {
     Teller::new(move |progress| {
         let every = if json || on_terminal { RENEW } else { REMARK };
         let mut last = last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let is_due = last.is_none_or(|(phase, at)| phase != progress.phase || at.elapsed() >= every);
+        let is_due =
+            last.is_none_or(|(phase, at)| phase != progress.phase || at.elapsed() >= every);
         if is_due {
             *last = Some((progress.phase, Instant::now()));
             show(&progress, json, on_terminal);
@@ -51,11 +52,18 @@ fn show(progress: &Progress, json: bool, on_terminal: bool) {
 
 /// `dump: 120.0 MB of 1.0 GB, 3 of 40, public.orders`
 fn sentence(progress: &Progress) -> String {
-    let of = |done: String, of: Option<String>| of.map_or_else(|| done.clone(), |of| format!("{done} of {of}"));
+    let of = |done: String, of: Option<String>| {
+        of.map_or_else(|| done.clone(), |of| format!("{done} of {of}"))
+    };
     let sized = progress.bytes.map(|done| of(bytes(done), progress.of_bytes.map(bytes)));
-    let counted = progress.done.map(|done| of(done.to_string(), progress.of.map(|of| of.to_string())));
+    let counted =
+        progress.done.map(|done| of(done.to_string(), progress.of.map(|of| of.to_string())));
     let parts: Vec<String> = [sized, counted, progress.at.clone()].into_iter().flatten().collect();
-    if parts.is_empty() { progress.phase.to_owned() } else { format!("{}: {}", progress.phase, parts.join(", ")) }
+    if parts.is_empty() {
+        progress.phase.to_owned()
+    } else {
+        format!("{}: {}", progress.phase, parts.join(", "))
+    }
 }
 
 /// Takes the line that renews itself away, before anything else is printed.
@@ -98,6 +106,9 @@ mod tests {
         assert_eq!(sentence(&Progress::of("globals")), "globals");
         let sized = Progress::sized("dump", 120 << 20, Some(1 << 30));
         assert_eq!(sentence(&sized), "dump: 120.0 MB of 1.0 GB");
-        assert_eq!(sentence(&Progress::counted("hash", 3, 40, "public.o")), "hash: 3 of 40, public.o");
+        assert_eq!(
+            sentence(&Progress::counted("hash", 3, 40, "public.o")),
+            "hash: 3 of 40, public.o"
+        );
     }
 }

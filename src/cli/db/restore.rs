@@ -1,6 +1,6 @@
 //! `db restore`: beside what is there, or in its place; back again; after a crash.
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use tokio_util::sync::CancellationToken;
 
 use super::backup::job;
@@ -25,12 +25,11 @@ use crate::engine::clock;
 /// killed, either the old or the new database has the name, whole.
 #[derive(Debug, Args)]
 #[command(
+    group = ArgGroup::new("what").required(true).args(["backup", "resume", "undo", "drop_kept", "list"]),
     after_help = "Examples:\n  simctl db restore orders-20261130T020000Z\n  simctl db restore orders-20261130T020000Z --swap\n  simctl db restore orders-20261130T020000Z --table public.customers\n  simctl db restore --undo orders\n  simctl db restore --list"
 )]
-#[group(id = "what", required = true, multiple = false)]
 pub(super) struct Restore {
     /// The backup's name
-    #[arg(group = "what")]
     backup: Option<String>,
     /// Put the copy in the place of the database, which is kept under another name
     #[arg(long, requires = "backup")]
@@ -42,16 +41,16 @@ pub(super) struct Restore {
     #[arg(long, requires = "backup")]
     no_owner: bool,
     /// Finish or take back what was broken off
-    #[arg(long, group = "what")]
+    #[arg(long)]
     resume: bool,
     /// Give the replaced database its name back
-    #[arg(long, value_name = "DATABASE", group = "what")]
+    #[arg(long, value_name = "DATABASE")]
     undo: Option<String>,
     /// Drop a replaced database for good
-    #[arg(long, value_name = "NAME", group = "what")]
+    #[arg(long, value_name = "NAME")]
     drop_kept: Option<String>,
     /// Show the replaced databases that are kept
-    #[arg(long, group = "what")]
+    #[arg(long)]
     list: bool,
     /// Do not ask
     #[arg(long)]
@@ -102,7 +101,9 @@ pub(super) async fn run(context: &Context, how: &How, args: &Restore) -> Done {
         return Ok(NO);
     }
     let stop = CancellationToken::new();
-    let done = progress::in_order(context, &stop, Box::pin(restore::restore(&job, &request, &stop))).await?;
+    let done =
+        progress::in_order(context, &stop, Box::pin(restore::restore(&job, &request, &stop)))
+            .await?;
     answer(context, &done, restored_text)
 }
 
@@ -125,7 +126,10 @@ async fn undo(context: &Context, job: &Job<'_>, args: &Restore, name: &str) -> D
     answer(context, &kept::undo(job, name).await, |done: &UndoResponse| {
         let copy = done.restored_as.as_deref().unwrap_or_default();
         let ms = done.swap_ms.unwrap_or_default();
-        format!("{} is the one from before the restore again ({ms} ms); the restored one is {copy}", done.database)
+        format!(
+            "{} is the one from before the restore again ({ms} ms); the restored one is {copy}",
+            done.database
+        )
     })
 }
 
@@ -134,15 +138,26 @@ async fn drop_kept(context: &Context, job: &Job<'_>, args: &Restore, name: &str)
         Ok(kept) => kept,
         Err(failure) => return failed(context, &failure),
     };
-    let text = format!("{} is {} from before the restore of {}; it goes for good", kept.name, kept.database, kept.backup);
+    let text = format!(
+        "{} is {} from before the restore of {}; it goes for good",
+        kept.name, kept.database, kept.backup
+    );
     if !agreed(context, args, &kept.name, &text, "drop it")? {
         return Ok(NO);
     }
-    answer(context, &kept::drop_kept(job, name).await, |_: &UndoResponse| format!("{} is dropped", kept.name))
+    answer(context, &kept::drop_kept(job, name).await, |_: &UndoResponse| {
+        format!("{} is dropped", kept.name)
+    })
 }
 
 /// A person types the name, or said `--yes`, or the configuration lets nobody.
-fn agreed(context: &Context, args: &Restore, name: &str, text: &str, to: &str) -> anyhow::Result<bool> {
+fn agreed(
+    context: &Context,
+    args: &Restore,
+    name: &str,
+    text: &str,
+    to: &str,
+) -> anyhow::Result<bool> {
     if context.config().workbench.writes == Writes::Forbid {
         return Err(forbidden());
     }
@@ -150,10 +165,13 @@ fn agreed(context: &Context, args: &Restore, name: &str, text: &str, to: &str) -
         return Ok(true);
     }
     if context.print.json || !can_ask() {
-        return Err(bad_input(format!("there is no terminal to ask on; {text}; add `--yes` if that is meant")));
+        return Err(bad_input(format!(
+            "there is no terminal to ask on; {text}; add `--yes` if that is meant"
+        )));
     }
     context.print.line(text)?;
-    let question = format!("Type the database's name ({name}) to {to}, anything else to leave it: ");
+    let question =
+        format!("Type the database's name ({name}) to {to}, anything else to leave it: ");
     let is_agreed = ask_typed(context.print, name, &question)? != Answer::No;
     if !is_agreed {
         context.print.line("nothing was changed")?;
@@ -162,7 +180,11 @@ fn agreed(context: &Context, args: &Restore, name: &str, text: &str, to: &str) -
 }
 
 /// A copy beside changes nothing that is there; it takes room on the server all the same.
-fn agreed_simply(context: &Context, args: &Restore, request: &RestoreRequest) -> anyhow::Result<bool> {
+fn agreed_simply(
+    context: &Context,
+    args: &Restore,
+    request: &RestoreRequest,
+) -> anyhow::Result<bool> {
     match context.config().workbench.writes {
         Writes::Forbid => return Err(forbidden()),
         Writes::Automatic => return Ok(true),
@@ -173,10 +195,14 @@ fn agreed_simply(context: &Context, args: &Restore, request: &RestoreRequest) ->
     }
     let what = match &request.table {
         None => format!("{} is restored into a database of its own", request.backup_file),
-        Some(table) => format!("{table} of {} is restored into a schema of its own", request.backup_file),
+        Some(table) => {
+            format!("{table} of {} is restored into a schema of its own", request.backup_file)
+        }
     };
     if context.print.json || !can_ask() {
-        return Err(bad_input(format!("there is no terminal to ask on; {what}; add `--yes` if that is meant")));
+        return Err(bad_input(format!(
+            "there is no terminal to ask on; {what}; add `--yes` if that is meant"
+        )));
     }
     let is_agreed = ask_yes(context.print, &format!("{what}. Go on? [y/N] "))? != Answer::No;
     if !is_agreed {
@@ -187,7 +213,8 @@ fn agreed_simply(context: &Context, args: &Restore, request: &RestoreRequest) ->
 
 fn forbidden() -> anyhow::Error {
     let hint = "`workbench.writes` is `forbid`; set it to `approval` if that is meant";
-    Failure::refused(format!("the configuration says that nothing is changed here; {hint}"), hint).into()
+    Failure::refused(format!("the configuration says that nothing is changed here; {hint}"), hint)
+        .into()
 }
 
 fn plan_text(plan: &SwapPlan) -> String {
@@ -201,7 +228,10 @@ fn plan_text(plan: &SwapPlan) -> String {
         ),
     };
     let taken = time(plan.taken_at);
-    format!("{live}\nthe backup {} is of {taken} UTC: what was written since is not in it", plan.backup_file)
+    format!(
+        "{live}\nthe backup {} is of {taken} UTC: what was written since is not in it",
+        plan.backup_file
+    )
 }
 
 fn restored_text(done: &RestoreResponse) -> String {
@@ -213,7 +243,8 @@ fn restored_text(done: &RestoreResponse) -> String {
         return format!("restored as {}; {proven}", done.restored_as);
     }
     let ms = done.swap_ms.unwrap_or_default();
-    let mut text = format!("{} is restored; {proven}; clients were kept out for {ms} ms", done.restored_as);
+    let mut text =
+        format!("{} is restored; {proven}; clients were kept out for {ms} ms", done.restored_as);
     if let Some(kept) = &done.kept_as {
         text.push_str(&format!(
             "\nwhat was there is {kept}; back with `simctl db restore --undo`, gone for good with `--drop-kept`"
@@ -234,7 +265,13 @@ fn kept_text(all: &KeptResponse) -> String {
         return "no replaced database is kept".to_owned();
     }
     let line = |one: &kept::Kept| {
-        format!("{}: {} before the restore of {} at {} UTC\n", one.name, one.database, one.backup, time(one.replaced_at))
+        format!(
+            "{}: {} before the restore of {} at {} UTC\n",
+            one.name,
+            one.database,
+            one.backup,
+            time(one.replaced_at)
+        )
     };
     all.kept.iter().map(line).collect()
 }

@@ -89,11 +89,19 @@ impl Catalogue {
         let (dir, end) = (self.partial(name), self.location.join(name));
         if end.symlink_metadata().is_ok() {
             let hint = "choose another name, or leave it out to get one with the time";
-            return Err(Failure::new(Code::Conflict, format!("there is a backup {name} already"), hint));
+            return Err(Failure::new(
+                Code::Conflict,
+                format!("there is a backup {name} already"),
+                hint,
+            ));
         }
         if self.is_being_made(name) {
             let message = format!("another simctl is making a backup {name}");
-            return Err(Failure::new(Code::Conflict, message, "wait for it, or choose another name"));
+            return Err(Failure::new(
+                Code::Conflict,
+                message,
+                "wait for it, or choose another name",
+            ));
         }
         let failed = |error| broken("begin the backup", &dir, &error);
         remove_all(&dir).map_err(failed)?;
@@ -106,7 +114,8 @@ impl Catalogue {
     /// Every finished backup, newest first, and what lies there without being one.
     pub fn list(&self) -> Outcome<(Vec<Entry>, Vec<Spoilt>)> {
         let entries = fs::read_dir(&self.location);
-        let entries = entries.map_err(|error| broken("read the directory", &self.location, &error))?;
+        let entries =
+            entries.map_err(|error| broken("read the directory", &self.location, &error))?;
         let (mut whole, mut spoilt) = (Vec::new(), Vec::new());
         for entry in entries.flatten() {
             if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
@@ -137,9 +146,10 @@ impl Catalogue {
             Ok(_) => {
                 Err(Failure::refused(format!("{} is no directory of ours", dir.display()), LIST))
             }
-            Err(_) if self.partial(name).is_dir() => {
-                Err(Failure::refused(format!("the backup {name} {NEVER_FINISHED}"), "take another one"))
-            }
+            Err(_) if self.partial(name).is_dir() => Err(Failure::refused(
+                format!("the backup {name} {NEVER_FINISHED}"),
+                "take another one",
+            )),
             Err(_) => Err(Failure::invalid(
                 format!("there is no backup {name} in {}", self.location.display()),
                 LIST,
@@ -263,8 +273,12 @@ pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Outcome<T> {
 pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Outcome<()> {
     let next = path.with_extension("json.next");
     let write = || {
-        let mut file =
-            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&next)?;
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&next)?;
         file.write_all(&serde_json::to_vec_pretty(value)?)?;
         file.sync_all()?;
         fs::rename(&next, path)?;

@@ -14,7 +14,10 @@ const NEEDED_TENTHS: u64 = 12;
 pub(crate) enum Room {
     Enough,
     /// How much is free, and how much it takes.
-    TooLittle { free: u64, needed: u64 },
+    TooLittle {
+        free: u64,
+        needed: u64,
+    },
     /// Nobody here can look at that disk.
     Unknown,
 }
@@ -23,7 +26,9 @@ pub(crate) enum Room {
 pub(crate) async fn room(bench: &Workbench, session: &PgConnection, bytes: u64) -> Outcome<Room> {
     let row = session.query_opt("SELECT current_setting('data_directory', true)", &[]).await;
     let row = row.map_err(|error| Failure::of_postgres(&error))?;
-    let Some(dir) = row.and_then(|row| row.get::<_, Option<String>>(0)) else { return Ok(Room::Unknown) };
+    let Some(dir) = row.and_then(|row| row.get::<_, Option<String>>(0)) else {
+        return Ok(Room::Unknown);
+    };
     let free = match &bench.place {
         Some(place) => {
             let sizes = disk::sizes(place, std::slice::from_ref(&dir)).await;

@@ -17,7 +17,9 @@ use super::progress::Progress;
 use super::record::Record;
 use super::survey::{self, Rows};
 use super::tools::{Call, Tools};
-use super::{BackupRequest, DUMP, DUMP_FOLDER, GLOBALS, Job, Standing, ms_between, name, settings, stopped};
+use super::{
+    BackupRequest, DUMP, DUMP_FOLDER, GLOBALS, Job, Standing, ms_between, name, settings, stopped,
+};
 use crate::domain::proposal::hex;
 use crate::targets::postgres::{PgConnection, Session};
 
@@ -27,7 +29,8 @@ const SEVERAL_ABOVE: u64 = 5_000_000_000;
 const TELL_EVERY: u64 = 4 << 20;
 
 /// One at a time for each database, on whichever machine: the lock is the server's, and ends with our session.
-const LOCK: &str = "SELECT pg_try_advisory_lock(hashtext('simctl backup'), hashtext(current_database()))";
+const LOCK: &str =
+    "SELECT pg_try_advisory_lock(hashtext('simctl backup'), hashtext(current_database()))";
 
 const SNAPSHOT: &str = "
 SELECT pg_export_snapshot(),
@@ -42,6 +45,7 @@ pub(super) async fn take(
     request: &BackupRequest,
     stop: &CancellationToken,
 ) -> Outcome<Entry> {
+    job.catalogue.sweep()?;
     let began = (job.clock)();
     let database = request.database.as_deref().unwrap_or(&job.bench.link.app.database).to_owned();
     let name = request.backup_name.clone().unwrap_or_else(|| name::of(&database, began));
@@ -80,7 +84,14 @@ async fn make(
     let row = row.map_err(|error| Failure::of_postgres(&error))?;
     let (snapshot, lsn): (String, Option<String>) = (row.get(0), row.get(1));
     let found = settings::read(&session, database).await?.unwrap_or_default();
-    let run = Run { job, request, tools: &tools, standing: &standing, dir: &draft.dir, tables: AtomicUsize::new(0) };
+    let run = Run {
+        job,
+        request,
+        tools: &tools,
+        standing: &standing,
+        dir: &draft.dir,
+        tables: AtomicUsize::new(0),
+    };
     let rows = match request.scope {
         Scope::Full => Rows::Within(job.hash_budget()),
         Scope::Schema => Rows::No,
@@ -128,14 +139,20 @@ async fn lock(session: &PgConnection) -> Outcome<()> {
         return Ok(());
     }
     let message = "another backup of this database is running";
-    Err(Failure::new(Code::Conflict, message, "wait for it; `simctl pg performance` shows its session"))
+    Err(Failure::new(
+        Code::Conflict,
+        message,
+        "wait for it; `simctl pg performance` shows its session",
+    ))
 }
 
 /// A backup on the disk of what it is a backup of dies with it.
 async fn keep_off_its_disk(job: &Job<'_>, session: &PgConnection) -> Outcome<()> {
     let row = session.query_opt("SELECT current_setting('data_directory', true)", &[]).await;
     let Ok(Some(row)) = row else { return Ok(()) };
-    let Some(data) = row.get::<_, Option<String>>(0).filter(|dir| !dir.is_empty()) else { return Ok(()) };
+    let Some(data) = row.get::<_, Option<String>>(0).filter(|dir| !dir.is_empty()) else {
+        return Ok(());
+    };
     let here = std::fs::canonicalize(job.catalogue.location());
     let is_inside = here.is_ok_and(|here| here.starts_with(&data)) && Path::new(&data).is_dir();
     if !is_inside {

@@ -20,7 +20,11 @@ pub struct Job<'a> {
 
 impl<'a> Job<'a> {
     /// A job on that server, with its backups where the configuration puts them.
-    pub fn new(bench: &'a Workbench, teller: Teller, clock: fn() -> DateTime<Utc>) -> Outcome<Self> {
+    pub fn new(
+        bench: &'a Workbench,
+        teller: Teller,
+        clock: fn() -> DateTime<Utc>,
+    ) -> Outcome<Self> {
         let catalogue = Catalogue::open(&bench.settings.backup.location)?;
         Ok(Self { bench, catalogue, proof_on: None, teller, clock })
     }

@@ -125,7 +125,8 @@ impl Keeper {
 
     /// The backup's name, or why there is none that counts.
     async fn take(&self, job: &BackupJob, stop: &CancellationToken) -> Result<String, String> {
-        let find = |name: &str| self.servers.iter().find(|server| server.target.id.as_str() == name);
+        let find =
+            |name: &str| self.servers.iter().find(|server| server.target.id.as_str() == name);
         let bench_of = |name: &str| {
             let server = find(name).ok_or_else(|| format!("{name} is not there now"))?;
             Workbench::new(server, &self.settings).map_err(|failure| failure.message)
@@ -133,7 +134,8 @@ impl Keeper {
         let bench = bench_of(job.target.as_str())?;
         let proof = self.settings.backup.verify_on.as_ref().map(|name| bench_of(name.as_str()));
         let proof = proof.transpose()?;
-        let at_work = Job::new(&bench, Teller::silent(), self.clock).map_err(|failure| failure.message)?;
+        let at_work =
+            Job::new(&bench, Teller::silent(), self.clock).map_err(|failure| failure.message)?;
         let at_work = Job { proof_on: proof.as_ref(), ..at_work };
         let request = BackupRequest { database: job.database.clone(), ..BackupRequest::default() };
         match Box::pin(now(&at_work, &request, stop)).await {

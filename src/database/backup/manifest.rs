@@ -249,7 +249,14 @@ pub(crate) fn shown(schema: &str, name: &str) -> String {
 fn large(objects: Option<&LargeObjects>) -> String {
     objects.map_or_else(
         || "none".into(),
-        |all| format!("{} of {} bytes ({})", all.count, all.bytes, &all.sha256[..12.min(all.sha256.len())]),
+        |all| {
+            format!(
+                "{} of {} bytes ({})",
+                all.count,
+                all.bytes,
+                &all.sha256[..12.min(all.sha256.len())]
+            )
+        },
     )
 }
 
@@ -359,7 +366,10 @@ mod tests {
 
     #[test]
     fn much_damage_is_counted() {
-        let all = Contents { tables: (0..100).map(|n| table(&n.to_string(), 1, "1")).collect(), ..contents() };
+        let all = Contents {
+            tables: (0..100).map(|n| table(&n.to_string(), 1, "1")).collect(),
+            ..contents()
+        };
         let told = all.differences(&Contents::default());
         assert_eq!(told.len(), MOST_TOLD + 1);
         assert!(told.last().unwrap().ends_with("more"));

@@ -112,7 +112,11 @@ fn response(entry: Entry, verified: Verified) -> BackupResponse {
         verified,
         lsn: manifest.lsn.clone(),
         tables: manifest.contents.tables.len(),
-        unhashed: if manifest.scope == Scope::Full { manifest.contents.unhashed() } else { Vec::new() },
+        unhashed: if manifest.scope == Scope::Full {
+            manifest.contents.unhashed()
+        } else {
+            Vec::new()
+        },
         manifest,
     }
 }
@@ -123,7 +127,11 @@ pub(crate) fn megabytes(bytes: u64) -> f64 {
 
 /// The job was told to stop.
 pub(crate) fn stopped(what: &str) -> Failure {
-    Failure::new(Code::Conflict, format!("{what} was stopped; nothing is left of it"), "start it again")
+    Failure::new(
+        Code::Conflict,
+        format!("{what} was stopped; nothing is left of it"),
+        "start it again",
+    )
 }
 
 /// What a server says about itself.
@@ -170,7 +178,9 @@ pub(crate) async fn maintenance(bench: &Workbench, not_in: &[&str]) -> Outcome<P
             Err(failure) => last = Some(failure),
         }
     }
-    Err(last.unwrap_or_else(|| Failure::refused("there is no database to do this from", "create `postgres`")))
+    Err(last.unwrap_or_else(|| {
+        Failure::refused("there is no database to do this from", "create `postgres`")
+    }))
 }
 
 /// Milliseconds between two times.

@@ -148,7 +148,11 @@ fn alarm(
 ) -> Option<String> {
     let name = job.name();
     let since = match (memory, last_verified) {
-        (None, None) => return Some(format!("{name} has no verified backup yet; `simctl run` keeps its schedule")),
+        (None, None) => {
+            return Some(format!(
+                "{name} has no verified backup yet; `simctl run` keeps its schedule"
+            ));
+        }
         (Some(memory), _) => memory.known_since,
         (None, Some(last)) => last,
     };
@@ -156,7 +160,9 @@ fn alarm(
     let time = since.format("%Y-%m-%d %H:%M");
     let why = memory.and_then(|memory| memory.last.as_ref()).filter(|run| !run.ok);
     let why = why.map_or_else(String::new, |run| format!("; the last run failed: {}", run.what));
-    Some(format!("{name} has had no verified backup since {time} UTC, one and a half periods of its schedule{why}"))
+    Some(format!(
+        "{name} has had no verified backup since {time} UTC, one and a half periods of its schedule{why}"
+    ))
 }
 
 fn sentence(run: &Run) -> String {

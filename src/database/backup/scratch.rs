@@ -37,10 +37,15 @@ pub(crate) async fn create(
 
 /// Drops a database that is ours, with whoever is still in it.
 pub(crate) async fn drop_database(session: &PgConnection, name: &str) -> Outcome<()> {
-    let major = session.query_one("SELECT current_setting('server_version_num')::int4 / 10000", &[]).await;
+    let major =
+        session.query_one("SELECT current_setting('server_version_num')::int4 / 10000", &[]).await;
     let major: i32 = major.map_err(|error| Failure::of_postgres(&error))?.get(0);
     if major >= 13 {
-        return settings::run(session, &format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quoted(name))).await;
+        return settings::run(
+            session,
+            &format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quoted(name)),
+        )
+        .await;
     }
     let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1";
     session.query(end, &[&name]).await.map_err(|error| Failure::of_postgres(&error))?;
@@ -50,7 +55,8 @@ pub(crate) async fn drop_database(session: &PgConnection, name: &str) -> Outcome
 /// Drops what proofs left that were broken off. Returns the names.
 pub(crate) async fn sweep(bench: &Workbench, now: DateTime<Utc>) -> Outcome<Vec<String>> {
     let session = maintenance(bench, &[]).await?;
-    let rows = session.query(ALL, &[&PREFIX]).await.map_err(|error| Failure::of_postgres(&error))?;
+    let rows =
+        session.query(ALL, &[&PREFIX]).await.map_err(|error| Failure::of_postgres(&error))?;
     let mut dropped = Vec::new();
     for row in rows {
         let (name, comment): (String, Option<String>) = (row.get(0), row.get(1));
@@ -66,7 +72,8 @@ pub(crate) async fn sweep(bench: &Workbench, now: DateTime<Utc>) -> Outcome<Vec<
 /// Ours by its comment. One without any was made a moment ago, or by somebody else.
 fn is_left_over(comment: Option<&str>, now: DateTime<Utc>) -> bool {
     let at = comment.and_then(|comment| comment.strip_prefix(COMMENT));
-    at.and_then(|at| DateTime::parse_from_rfc3339(at).ok()).is_some_and(|at| now - at.to_utc() > LEFT_OVER)
+    at.and_then(|at| DateTime::parse_from_rfc3339(at).ok())
+        .is_some_and(|at| now - at.to_utc() > LEFT_OVER)
 }
 
 #[cfg(test)]
@@ -79,7 +86,8 @@ mod tests {
         let comment = format!("{COMMENT}{}", at.to_rfc3339());
         assert!(!is_left_over(Some(&comment), at + TimeDelta::hours(6)));
         assert!(is_left_over(Some(&comment), at + TimeDelta::hours(6) + TimeDelta::seconds(1)));
-        for other in [None, Some(""), Some("mine"), Some("simctl: made to prove a backup at noon")] {
+        for other in [None, Some(""), Some("mine"), Some("simctl: made to prove a backup at noon")]
+        {
             assert!(!is_left_over(other, at + TimeDelta::days(100)), "{other:?}");
         }
     }

@@ -173,7 +173,10 @@ mod tests {
             right: "CONNECT".into(),
             grantable,
         };
-        let with = Settings { grants: Some(vec![grant(None, false), grant(Some("app"), true)]), ..settings() };
+        let with = Settings {
+            grants: Some(vec![grant(None, false), grant(Some("app"), true)]),
+            ..settings()
+        };
         let all = apply_sql("d", &with);
         assert_eq!(all[2], "REVOKE ALL ON DATABASE \"d\" FROM PUBLIC, \"o\"\"wner\"");
         assert_eq!(all[3], "GRANT CONNECT ON DATABASE \"d\" TO PUBLIC");

@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use sha2::{Digest, Sha256};
 use tokio_postgres::Row;
 
+use super::super::{Failure, Outcome};
 use super::manifest::{Contents, LargeObjects, SequenceSum, TableSum};
 use super::progress::{Progress, Teller};
-use super::super::{Failure, Outcome};
 use crate::domain::proposal::hex;
 use crate::inspect::quoted;
 use crate::targets::postgres::PgConnection;
@@ -75,7 +75,8 @@ SELECT DISTINCT r.rolname FROM pg_shdepend d JOIN pg_roles r ON r.oid = d.refobj
   WHERE d.refclassid = 'pg_authid'::regclass AND d.deptype IN ('o', 'a', 'r', 'i')
     AND d.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())";
 
-const LARGE_OBJECTS: &str = "SELECT oid FROM pg_largeobject_metadata WHERE oid > $1 ORDER BY oid LIMIT $2";
+const LARGE_OBJECTS: &str =
+    "SELECT oid FROM pg_largeobject_metadata WHERE oid > $1 ORDER BY oid LIMIT $2";
 
 /// One piece of each of these objects; past its end it is empty.
 const PIECES: &str = "
@@ -222,7 +223,8 @@ pub(crate) async fn sum(
 }
 
 fn sum_sql(schema: &str, name: &str, columns: &[String]) -> String {
-    let columns: Vec<String> = columns.iter().map(|column| format!("t.{}", quoted(column))).collect();
+    let columns: Vec<String> =
+        columns.iter().map(|column| format!("t.{}", quoted(column))).collect();
     format!(
         "SELECT count(*), coalesce(sum(hashtextextended(ROW({})::text COLLATE \"C\", 0)), 0)::text FROM ONLY {}.{} t",
         columns.join(", "),
@@ -230,7 +232,6 @@ fn sum_sql(schema: &str, name: &str, columns: &[String]) -> String {
         quoted(name)
     )
 }
-
 
 async fn sequences(session: &PgConnection, listed: &[Row]) -> Outcome<Vec<SequenceSum>> {
     let mut sequences = Vec::with_capacity(listed.len());
@@ -244,7 +245,8 @@ async fn sequences(session: &PgConnection, listed: &[Row]) -> Outcome<Vec<Sequen
             })
             .collect();
         let sql = format!("{} ORDER BY place", values.join(" UNION ALL "));
-        let values = session.query(&sql, &[]).await.map_err(|error| Failure::of_postgres(&error))?;
+        let values =
+            session.query(&sql, &[]).await.map_err(|error| Failure::of_postgres(&error))?;
         sequences.extend(some.iter().zip(&values).map(|(row, value)| SequenceSum {
             schema: row.get(0),
             name: row.get(1),
@@ -264,7 +266,8 @@ async fn large_objects(
     let failed = |error| Failure::of_postgres(&error);
     let (mut sum, mut count, mut bytes, mut after) = (Sha256::new(), 0, 0, 0u32);
     loop {
-        let page = session.query(LARGE_OBJECTS, &[&after, &OBJECTS_AT_ONCE]).await.map_err(failed)?;
+        let page =
+            session.query(LARGE_OBJECTS, &[&after, &OBJECTS_AT_ONCE]).await.map_err(failed)?;
         let mut left: Vec<u32> = page.iter().map(|row| row.get(0)).collect();
         let Some(&last) = left.last() else { break };
         count += u64::try_from(left.len()).unwrap_or_default();

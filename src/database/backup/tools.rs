@@ -48,7 +48,12 @@ pub(crate) struct Call<'a> {
 }
 
 impl Tools {
-    pub(crate) fn new(link: &PostgresLink, login: Login, place: Option<&Place>, major: i32) -> Self {
+    pub(crate) fn new(
+        link: &PostgresLink,
+        login: Login,
+        place: Option<&Place>,
+        major: i32,
+    ) -> Self {
         let inside = place.filter(|place| place.runtime.kind() == RuntimeKind::Docker).cloned();
         let session = "simctl/programs".to_owned();
         Self { link: link.clone(), login, session, place: inside, major }
@@ -108,7 +113,12 @@ impl Tools {
         if code == Some(0) { Ok(()) } else { Err(complaints.failure(program, code)) }
     }
 
-    async fn inside(&self, place: &Place, call: Call<'_>, lines: &mut Lines<'_>) -> Outcome<Option<i64>> {
+    async fn inside(
+        &self,
+        place: &Place,
+        call: Call<'_>,
+        lines: &mut Lines<'_>,
+    ) -> Outcome<Option<i64>> {
         let mut argv = vec![call.program.to_owned()];
         argv.extend(call.args);
         let mut errors = |bytes: &[u8]| {
@@ -116,7 +126,8 @@ impl Tools {
             Ok(())
         };
         let streams = Streams { input: call.input, output: call.output, errors: &mut errors };
-        let ran = place.runtime.converse(&place.unit, &argv, &self.environment(true), streams).await;
+        let ran =
+            place.runtime.converse(&place.unit, &argv, &self.environment(true), streams).await;
         ran.map_err(|error| {
             let text = format!("{:#}", anyhow::Error::from(error));
             Failure::new(Code::Unavailable, text, "look at the container: `simctl status`")
@@ -175,7 +186,8 @@ impl Tools {
         let Some(tls) = &self.link.tls else { return vec![("PGSSLMODE", "disable".into())] };
         let own = tls.ca_file.clone();
         let known = TRUSTED.into_iter().map(PathBuf::from).find(|path| path.is_file());
-        let roots = own.or(known).map_or_else(|| "system".into(), |path| path.display().to_string());
+        let roots =
+            own.or(known).map_or_else(|| "system".into(), |path| path.display().to_string());
         vec![("PGSSLMODE", "verify-full".into()), ("PGSSLROOTCERT", roots)]
     }
 }
@@ -252,8 +264,9 @@ struct Complaints(Mutex<Vec<String>>);
 
 impl Complaints {
     fn hear(&self, line: &str) {
-        let is_complaint =
-            [": error:", ": detail:", ": hint:", ": warning:", ": fatal:"].iter().any(|mark| line.contains(mark));
+        let is_complaint = [": error:", ": detail:", ": hint:", ": warning:", ": fatal:"]
+            .iter()
+            .any(|mark| line.contains(mark));
         let is_talk = line.starts_with("pg_") && !is_complaint;
         let mut kept = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if !is_talk && kept.len() < MOST_COMPLAINTS {
@@ -263,12 +276,21 @@ impl Complaints {
 
     fn failure(self, program: &str, code: Option<i64>) -> Failure {
         let lines = self.0.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let ended = code.map_or_else(|| "was ended by a signal".into(), |code| format!("ended with {code}"));
+        let ended = code
+            .map_or_else(|| "was ended by a signal".into(), |code| format!("ended with {code}"));
         let said = lines.iter().map(|line| line.trim()).collect::<Vec<_>>().join("; ");
-        let message = if said.is_empty() { format!("{program} {ended}") } else { format!("{program} {ended}: {said}") };
+        let message = if said.is_empty() {
+            format!("{program} {ended}")
+        } else {
+            format!("{program} {ended}: {said}")
+        };
         let (kind, hint) = match said.as_str() {
-            said if said.contains("lock timeout") => (Code::Conflict, "`simctl pg locks` names who holds the lock"),
-            said if said.contains("permission denied") => (Code::Refused, "use a login that may read all of the database"),
+            said if said.contains("lock timeout") => {
+                (Code::Conflict, "`simctl pg locks` names who holds the lock")
+            }
+            said if said.contains("permission denied") => {
+                (Code::Refused, "use a login that may read all of the database")
+            }
             said if said.contains("No space left") => (Code::Unavailable, "free disk space"),
             said if said.contains("could not connect") || said.contains("connection to server") => {
                 (Code::Unavailable, "bring the server up, or correct its address")

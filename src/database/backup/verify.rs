@@ -54,7 +54,11 @@ pub async fn verify(
         success: verified.is_ok(),
         backup_file: entry.name,
         tables: contents.tables.len(),
-        unhashed: if entry.manifest.scope == Scope::Full { contents.unhashed() } else { Vec::new() },
+        unhashed: if entry.manifest.scope == Scope::Full {
+            contents.unhashed()
+        } else {
+            Vec::new()
+        },
         verified,
     })
 }
@@ -66,7 +70,12 @@ pub(crate) async fn verify_entry(
     level: Level,
     stop: &CancellationToken,
 ) -> Outcome<(Entry, Verified)> {
-    let mut reached = Verified { level: Level::Hashes, at: (job.clock)(), problems: Vec::new(), remarks: Vec::new() };
+    let mut reached = Verified {
+        level: Level::Hashes,
+        at: (job.clock)(),
+        problems: Vec::new(),
+        remarks: Vec::new(),
+    };
     reached.problems = hashes(&entry, &job.teller);
     if reached.is_ok() && level >= Level::Read {
         reached.level = Level::Read;
@@ -106,7 +115,9 @@ pub(crate) async fn read(job: &Job<'_>, entry: &Entry) -> Outcome<Vec<String>> {
     match restore_call(&tools, entry, args, &|_| {}).await {
         Ok(()) => Ok(Vec::new()),
         // It ran, and stumbled over the dump.
-        Err(failure) if failure.message.starts_with("pg_restore ended") => Ok(vec![failure.message]),
+        Err(failure) if failure.message.starts_with("pg_restore ended") => {
+            Ok(vec![failure.message])
+        }
         Err(failure) => Err(failure),
     }
 }
@@ -173,7 +184,9 @@ async fn restored_alike(
     name: &str,
 ) -> Outcome<Proof> {
     let is_elsewhere = job.proof_on.is_some();
-    if let Err(failure) = restore_into(job, bench, entry, name, Ownership::Nobody { is_elsewhere }).await {
+    if let Err(failure) =
+        restore_into(job, bench, entry, name, Ownership::Nobody { is_elsewhere }).await
+    {
         return match failure.message.starts_with("pg_restore ended") {
             true => Ok(Proof::Failed(vec![failure.message])),
             false => Err(failure),
@@ -183,7 +196,10 @@ async fn restored_alike(
     let mut remarks = Vec::new();
     let unhashed = entry.manifest.contents.unhashed();
     if entry.manifest.scope == Scope::Full && !unhashed.is_empty() {
-        remarks.push(format!("{} tables are beyond the byte budget and were not hashed", unhashed.len()));
+        remarks.push(format!(
+            "{} tables are beyond the byte budget and were not hashed",
+            unhashed.len()
+        ));
     }
     problems.extend(amcheck(bench, name, &mut remarks).await?);
     Ok(if problems.is_empty() { Proof::Held(remarks) } else { Proof::Failed(problems) })
@@ -261,7 +277,8 @@ async fn amcheck(bench: &Workbench, name: &str, remarks: &mut Vec<String>) -> Ou
     let standing = Standing::of(&session).await?;
     let offered = "SELECT count(*) FROM pg_available_extensions WHERE name = 'amcheck'";
     let offered = session.query_one(offered, &[]).await.is_ok_and(|row| row.get::<_, i64>(0) > 0);
-    if !offered || bench.is_inside() || standing.major() < 14 || !tools::is_installed("pg_amcheck") {
+    if !offered || bench.is_inside() || standing.major() < 14 || !tools::is_installed("pg_amcheck")
+    {
         remarks.push("pg_amcheck is not there and was left out".into());
         return Ok(Vec::new());
     }

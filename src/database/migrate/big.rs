@@ -34,7 +34,8 @@ pub(super) async fn judge(
         let row = session.query_one(SIZE, &[&schema, &name]).await;
         let size: i64 = row.map_err(|error| Failure::of_postgres(&error))?.get(0);
         if size >= BIG {
-            finding.refused = Some(format!("it locks {name}, which holds {}", bytes(size.unsigned_abs())));
+            finding.refused =
+                Some(format!("it locks {name}, which holds {}", bytes(size.unsigned_abs())));
         }
     }
     session.close().await;

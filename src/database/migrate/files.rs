@@ -64,7 +64,8 @@ impl Scripts {
             match path.as_slice() {
                 [file] if is_down => downs.push((migration.clone(), file.clone())),
                 [file] => {
-                    let script = Script { up: migration.clone(), up_file: file.clone(), down: None };
+                    let script =
+                        Script { up: migration.clone(), up_file: file.clone(), down: None };
                     scripts.all.insert(migration.version, script);
                 }
                 several => return Err(twice(migration.version, several)),
@@ -87,11 +88,15 @@ impl Scripts {
         for one in applied {
             let version = one.version;
             let Some(script) = self.all.get(&version) else {
-                let message = format!("version {version} was applied and its file is not in {}", self.dir.display());
+                let message = format!(
+                    "version {version} was applied and its file is not in {}",
+                    self.dir.display()
+                );
                 return Err(Failure::refused(message, "bring the file back; nothing was run"));
             };
             if script.up.checksum != one.checksum {
-                let message = format!("{} was changed after it was applied", script.up_file.display());
+                let message =
+                    format!("{} was changed after it was applied", script.up_file.display());
                 let hint = "bring back the text that was applied, and put the change into a new file; nothing was run";
                 return Err(Failure::refused(message, hint));
             }
@@ -106,7 +111,11 @@ impl Scripts {
     }
 
     /// What an upgrade to that target runs, in order.
-    pub(crate) fn upgrade(&self, applied: &[AppliedMigration], target: Target) -> Outcome<Vec<&Script>> {
+    pub(crate) fn upgrade(
+        &self,
+        applied: &[AppliedMigration],
+        target: Target,
+    ) -> Outcome<Vec<&Script>> {
         let pending = self.pending(applied);
         let up_to = match target {
             Target::Head => return Ok(pending),
@@ -118,7 +127,11 @@ impl Scripts {
     }
 
     /// What a downgrade takes back, newest first.
-    pub(crate) fn downgrade(&self, applied: &[AppliedMigration], target: Target) -> Outcome<Vec<&Script>> {
+    pub(crate) fn downgrade(
+        &self,
+        applied: &[AppliedMigration],
+        target: Target,
+    ) -> Outcome<Vec<&Script>> {
         let mut newest_first: Vec<i64> = applied.iter().map(|one| one.version).collect();
         newest_first.sort_unstable_by(|a, b| b.cmp(a));
         let goes: Vec<i64> = match target {
@@ -151,12 +164,17 @@ impl Scripts {
             || self.dir.join(format!("{version}_….down.sql")),
             |script| {
                 let up = script.up_file.to_string_lossy();
-                let stem = up.strip_suffix(".up.sql").or_else(|| up.strip_suffix(".sql")).unwrap_or(&up);
+                let stem =
+                    up.strip_suffix(".up.sql").or_else(|| up.strip_suffix(".sql")).unwrap_or(&up);
                 PathBuf::from(format!("{stem}.down.sql"))
             },
         );
-        let message = format!("version {version} cannot be taken back: {} is missing", file.display());
-        Failure::invalid(message, "write it, or restore the backup that was taken before it; nothing was run")
+        let message =
+            format!("version {version} cannot be taken back: {} is missing", file.display());
+        Failure::invalid(
+            message,
+            "write it, or restore the backup that was taken before it; nothing was run",
+        )
     }
 }
 
@@ -174,13 +192,21 @@ impl std::str::FromStr for Target {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is no target; write `head`, a version, or `-N` for so many steps");
+        let wrong =
+            || format!("`{text}` is no target; write `head`, a version, or `-N` for so many steps");
         if text == "head" {
             return Ok(Self::Head);
         }
         match text.strip_prefix('-').or_else(|| text.strip_prefix('+')) {
-            Some(steps) => steps.parse().ok().filter(|steps| *steps > 0).map(Self::Steps).ok_or_else(wrong),
-            None => text.parse().ok().filter(|version| *version >= 0).map(Self::Version).ok_or_else(wrong),
+            Some(steps) => {
+                steps.parse().ok().filter(|steps| *steps > 0).map(Self::Steps).ok_or_else(wrong)
+            }
+            None => text
+                .parse()
+                .ok()
+                .filter(|version| *version >= 0)
+                .map(Self::Version)
+                .ok_or_else(wrong),
         }
     }
 }
@@ -225,7 +251,10 @@ mod tests {
     fn applied(scripts: &Scripts, versions: &[i64]) -> Vec<AppliedMigration> {
         let of = |version: &i64| AppliedMigration {
             version: *version,
-            checksum: scripts.all.get(version).map_or_else(|| vec![0].into(), |one| one.up.checksum.clone()),
+            checksum: scripts
+                .all
+                .get(version)
+                .map_or_else(|| vec![0].into(), |one| one.up.checksum.clone()),
         };
         versions.iter().map(of).collect()
     }
@@ -240,7 +269,9 @@ mod tests {
     #[tokio::test]
     async fn what_is_pending_goes_up_to_the_target_in_the_order_of_versions() {
         let all = scripts(&THREE).await.unwrap();
-        let up = |done: &[i64], target| all.upgrade(&applied(&all, done), target).map(|list| versions(&list));
+        let up = |done: &[i64], target| {
+            all.upgrade(&applied(&all, done), target).map(|list| versions(&list))
+        };
         assert_eq!(up(&[], Target::Head), Ok(vec![1, 2, 10]));
         assert_eq!(up(&[1], Target::Version(2)), Ok(vec![2]));
         assert_eq!(up(&[1], Target::Steps(1)), Ok(vec![2]));
@@ -253,7 +284,9 @@ mod tests {
     #[tokio::test]
     async fn what_was_applied_goes_back_newest_first_where_there_is_a_way_back() {
         let all = scripts(&THREE).await.unwrap();
-        let down = |done: &[i64], target| all.downgrade(&applied(&all, done), target).map(|list| versions(&list));
+        let down = |done: &[i64], target| {
+            all.downgrade(&applied(&all, done), target).map(|list| versions(&list))
+        };
         assert_eq!(down(&[1, 2], Target::Head), Ok(vec![2]));
         assert_eq!(down(&[1, 2], Target::Version(0)), Ok(vec![2, 1]));
         assert_eq!(down(&[1, 2], Target::Version(1)), Ok(vec![2]));

@@ -118,7 +118,15 @@ fn judged(file: &str, sql: &str, violation: &Violation, table: Option<Named>) ->
 
 fn finding(file: &str, sql: &str, at: usize, rule: String, message: String) -> Finding {
     let line = sql.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1;
-    Finding { migration_file: file.to_owned(), line, rule, message, help: None, table: None, refused: None }
+    Finding {
+        migration_file: file.to_owned(),
+        line,
+        rule,
+        message,
+        help: None,
+        table: None,
+        refused: None,
+    }
 }
 
 /// Tables that the file itself makes are empty, whatever is done to them.
@@ -180,7 +188,10 @@ mod tests {
     #[test]
     fn what_locks_is_told_with_its_line_and_its_table() {
         for (sql, expected) in [
-            ("select 1;\ncreate index i on shop.orders (id);", "2 require-concurrent-index-creation shop.orders"),
+            (
+                "select 1;\ncreate index i on shop.orders (id);",
+                "2 require-concurrent-index-creation shop.orders",
+            ),
             ("alter table \"Orders\" alter column n type bigint;", "1 changing-column-type Orders"),
             ("alter table t add constraint c check (n > 0);", "1 constraint-missing-not-valid t"),
             ("alter table t add constraint u unique (n);", "1 disallowed-unique-constraint t"),
@@ -219,7 +230,10 @@ mod tests {
     #[test]
     fn the_indexes_that_a_file_makes_are_known_by_name() {
         let sql = "create index if not exists \"I 1\" on s.t (a); create unique index on t (b); create index j on t (c);";
-        let name = |schema: Option<&str>, name: &str| Named { schema: schema.map(str::to_owned), name: name.into() };
+        let name = |schema: Option<&str>, name: &str| Named {
+            schema: schema.map(str::to_owned),
+            name: name.into(),
+        };
         assert_eq!(read("f", sql, true).indexes, [name(Some("s"), "I 1"), name(None, "j")]);
     }
 

@@ -32,7 +32,8 @@ pub(super) async fn take(
     let session = bench.connect(As::App, database, Session::App, "migrate lock").await?;
     let until = Instant::now() + wait;
     loop {
-        let row = session.query_one(TRY, &[]).await.map_err(|error| Failure::of_postgres(&error))?;
+        let row =
+            session.query_one(TRY, &[]).await.map_err(|error| Failure::of_postgres(&error))?;
         if row.get(0) {
             return Ok(session);
         }
@@ -49,6 +50,7 @@ async fn taken(session: &PgConnection) -> Failure {
         let (pid, user, from): (i32, String, String) = (row.get(0), row.get(1), row.get(2));
         format!(": pid {pid}, {user} from {from}")
     });
-    let message = format!("another migration of this database is running{}", holder.unwrap_or_default());
+    let message =
+        format!("another migration of this database is running{}", holder.unwrap_or_default());
     Failure::new(Code::Conflict, message, "wait for it; nothing was run")
 }

@@ -166,9 +166,18 @@ async fn carry_out(
     let applied = runner.applied(!request.dry_run).await?;
     scripts.check(&applied)?;
     let is_up = request.direction == Direction::Upgrade;
-    let chosen = if is_up { scripts.upgrade(&applied, target)? } else { scripts.downgrade(&applied, target)? };
+    let chosen = if is_up {
+        scripts.upgrade(&applied, target)?
+    } else {
+        scripts.downgrade(&applied, target)?
+    };
     let lint = linted(job, request, &chosen, is_up).await?;
-    let mut response = MigrateResponse { success: true, lint, dry_run: request.dry_run, ..standing(scripts, &applied) };
+    let mut response = MigrateResponse {
+        success: true,
+        lint,
+        dry_run: request.dry_run,
+        ..standing(scripts, &applied)
+    };
     if request.dry_run {
         response.applied = chosen.iter().map(|script| script.shown()).collect();
         response.success = response.lint.iter().all(|finding| finding.refused.is_none());
@@ -186,7 +195,8 @@ async fn carry_out(
         response.migration_file = Some(file.clone());
         if let Err(failure) = runner.run(script, is_up).await {
             response.success = false;
-            response.failed_at = Some(FailedAt { migration_file: file, version: script.version(), failure });
+            response.failed_at =
+                Some(FailedAt { migration_file: file, version: script.version(), failure });
             break;
         }
         response.applied.push(script.shown());
@@ -194,7 +204,8 @@ async fn carry_out(
     let applied = runner.applied(false).await?;
     let now = standing(scripts, &applied);
     (response.version, response.pending) = (now.version, now.pending);
-    response.execution_time = Duration::from_millis(backup::ms_between(began, (job.clock)())).as_secs_f64();
+    response.execution_time =
+        Duration::from_millis(backup::ms_between(began, (job.clock)())).as_secs_f64();
     Ok(response)
 }
 
@@ -217,7 +228,8 @@ async fn linted(
 }
 
 fn refuse(findings: &[Finding]) -> Outcome<()> {
-    let refused: Vec<&Finding> = findings.iter().filter(|finding| finding.refused.is_some()).collect();
+    let refused: Vec<&Finding> =
+        findings.iter().filter(|finding| finding.refused.is_some()).collect();
     let Some(first) = refused.first() else { return Ok(()) };
     let say = |one: &&Finding| {
         let why = one.refused.as_deref().unwrap_or_default();
@@ -225,7 +237,10 @@ fn refuse(findings: &[Finding]) -> Outcome<()> {
     };
     let all: Vec<String> = refused.iter().map(say).collect();
     let help = first.help.clone().map_or_else(String::new, |help| format!("{help} "));
-    let hint = format!("{help}Change the file, or accept it with `--accept {}`; nothing was run", first.rule);
+    let hint = format!(
+        "{help}Change the file, or accept it with `--accept {}`; nothing was run",
+        first.rule
+    );
     Err(Failure::refused(all.join("; "), hint))
 }
 
@@ -253,6 +268,9 @@ async fn before(
     if made.success {
         return Ok(Some(made.backup_file));
     }
-    let message = format!("the backup before the migration is not sound: {}", made.verified.problems.join("; "));
+    let message = format!(
+        "the backup before the migration is not sound: {}",
+        made.verified.problems.join("; ")
+    );
     Err(Failure::new(Code::Unavailable, message, "nothing was run; look at the disk"))
 }

@@ -13,6 +13,7 @@ use tokio::time::sleep;
 use super::super::{As, Code, Failure, Outcome, Workbench};
 use super::files::Script;
 use super::lint::{self, Named, Read};
+use crate::inspect::quoted;
 use crate::targets::postgres::{Login, PostgresLink, Session};
 
 /// sqlx's own table, so that its other tools see the same.
@@ -71,7 +72,8 @@ pub(super) struct Runner<'a> {
 impl<'a> Runner<'a> {
     pub(super) async fn connect(bench: &'a Workbench, database: Option<&str>) -> Outcome<Self> {
         let login = bench.login(As::App, database)?;
-        let connection = options(&bench.link, &login).connect().await.map_err(|error| of_sqlx(&error))?;
+        let connection =
+            options(&bench.link, &login).connect().await.map_err(|error| of_sqlx(&error))?;
         // Two that lost the same lock must not come back at the same moment.
         let jitter = StdRng::seed_from_u64(u64::from(std::process::id()));
         Ok(Self { bench, database: database.map(str::to_owned), connection, jitter })
@@ -80,7 +82,10 @@ impl<'a> Runner<'a> {
     /// What was applied so far; `create` makes the table where there is none.
     pub(super) async fn applied(&mut self, create: bool) -> Outcome<Vec<AppliedMigration>> {
         if create {
-            self.connection.ensure_migrations_table(TABLE).await.map_err(|error| of_migrate(&error))?;
+            self.connection
+                .ensure_migrations_table(TABLE)
+                .await
+                .map_err(|error| of_migrate(&error))?;
         }
         match self.connection.list_applied_migrations(TABLE).await {
             Ok(applied) => Ok(applied),
@@ -95,7 +100,8 @@ impl<'a> Runner<'a> {
             return Ok(());
         }
         let database = self.database.as_deref();
-        let session = self.bench.connect(As::Monitor, database, Session::Monitor, "migrate").await?;
+        let session =
+            self.bench.connect(As::Monitor, database, Session::Monitor, "migrate").await?;
         let row = session.query_opt(OLD, &[&f64::from(OLDEST)]).await;
         let row = row.map_err(|error| Failure::of_postgres(&error))?;
         session.close().await;
@@ -114,7 +120,9 @@ impl<'a> Runner<'a> {
         for attempt in 1..=TRIES {
             match self.attempt(script, is_up, &read).await {
                 Ok(()) => return self.check_indexes(script, is_up, &read, &invalid_before).await,
-                Err(failure) if attempt < TRIES && failure.sqlstate.as_deref() == Some(NOT_AVAILABLE) => {
+                Err(failure)
+                    if attempt < TRIES && failure.sqlstate.as_deref() == Some(NOT_AVAILABLE) =>
+                {
                     let pause = FIRST_PAUSE * 2u32.pow(attempt - 1);
                     sleep(pause.mul_f64(self.jitter.random_range(0.5..1.5))).await;
                 }
@@ -156,11 +164,19 @@ impl<'a> Runner<'a> {
         };
         let Some((schema, name, _)) = invalid.iter().find(is_meant) else { return Ok(()) };
         if is_up && script.up.no_tx {
-            let forget = sqlx::query("DELETE FROM _sqlx_migrations WHERE version = $1").bind(script.version());
+            let forget = sqlx::query("DELETE FROM _sqlx_migrations WHERE version = $1")
+                .bind(script.version());
             forget.execute(&mut self.connection).await.map_err(|error| of_sqlx(&error))?;
         }
-        let message = format!("{} left the index {schema}.{name} invalid: it slows writes and answers nobody", script.file(is_up));
-        let hint = format!("drop it (the action drop_invalid_index), and run the migration again: DROP INDEX CONCURRENTLY {}.{}", crate::inspect::quoted(schema), crate::inspect::quoted(name));
+        let message = format!(
+            "{} left the index {schema}.{name} invalid: it slows writes and answers nobody",
+            script.file(is_up)
+        );
+        let hint = format!(
+            "drop it (the action drop_invalid_index), and run the migration again: DROP INDEX CONCURRENTLY {}.{}",
+            quoted(schema),
+            quoted(name)
+        );
         Err(Failure::new(Code::Conflict, message, hint))
     }
 
@@ -204,7 +220,13 @@ fn of_migrate(error: &MigrateError) -> Failure {
 
 fn of_sqlx(error: &sqlx::Error) -> Failure {
     match error.as_database_error() {
-        Some(said) => Failure::said_by_server(said.code().as_deref().unwrap_or_default(), said.message()),
-        None => Failure::new(Code::Unavailable, error.to_string(), "bring the server up, or correct its address"),
+        Some(said) => {
+            Failure::said_by_server(said.code().as_deref().unwrap_or_default(), said.message())
+        }
+        None => Failure::new(
+            Code::Unavailable,
+            error.to_string(),
+            "bring the server up, or correct its address",
+        ),
     }
 }

@@ -42,21 +42,25 @@ pub(crate) async fn can_be_restored(
         let message = format!("the backup is of a PostgreSQL {was}, and this server is a {is}");
         return Err(Failure::refused(message, "restore it on a server at least as new"));
     }
-    let names = |rows: Vec<tokio_postgres::Row>| -> BTreeSet<String> { rows.iter().map(|row| row.get(0)).collect() };
+    let names = |rows: Vec<tokio_postgres::Row>| -> BTreeSet<String> {
+        rows.iter().map(|row| row.get(0)).collect()
+    };
     let extensions = names(ask(EXTENSIONS).await.map_err(failed)?);
     let lacking = manifest.contents.extensions.keys().filter(|name| !extensions.contains(*name));
     lacks("extension", lacking, "install it on the server; nothing was changed")?;
     if !request.no_owner {
         let roles = names(ask(ROLES).await.map_err(failed)?);
         let owner = std::iter::once(&manifest.settings.owner);
-        let lacking = manifest.contents.roles.iter().chain(owner).filter(|name| !roles.contains(*name));
+        let lacking =
+            manifest.contents.roles.iter().chain(owner).filter(|name| !roles.contains(*name));
         let hint = "create it (globals.sql of the backup says how), or give `--no-owner`; nothing was changed";
         lacks("role", lacking, hint)?;
     }
     match disk::room(bench, session, manifest.database_bytes).await? {
         Room::TooLittle { free, needed } => {
             let (free, needed) = (megabytes(free), megabytes(needed));
-            let message = format!("a copy needs {needed} MB on the server's disk and {free} MB are free");
+            let message =
+                format!("a copy needs {needed} MB on the server's disk and {free} MB are free");
             Err(Failure::new(Code::Unavailable, message, "free disk space; nothing was changed"))
         }
         Room::Enough | Room::Unknown => Ok(()),
@@ -84,7 +88,8 @@ pub(crate) async fn can_be_swapped(session: &PgConnection, entry: &Entry) -> Out
     }
     let standing = Standing::of(session).await?;
     if standing.system != manifest.system {
-        let message = format!("the backup {} is of another server's {}", entry.name, manifest.database);
+        let message =
+            format!("the backup {} is of another server's {}", entry.name, manifest.database);
         let hint = "restore it beside, without `--swap`, and rename it yourself if that is meant";
         return Err(Failure::refused(message, hint));
     }

@@ -66,7 +66,10 @@ async fn find(job: &Job<'_>, name: &str) -> Outcome<Held> {
     let all = swapped(job).await?;
     let is_meant = |held: &Held| held.note.kept_name == name || held.note.database == name;
     all.into_iter().rev().find(is_meant).ok_or_else(|| {
-        Failure::invalid(format!("nothing is kept that is called {name} or was replaced under that name"), LIST)
+        Failure::invalid(
+            format!("nothing is kept that is called {name} or was replaced under that name"),
+            LIST,
+        )
     })
 }
 
@@ -80,7 +83,8 @@ pub async fn undo(job: &Job<'_>, name: &str) -> Outcome<UndoResponse> {
     let mut held = find(job, name).await?;
     held.step(Step::SwappingBack)?;
     let note = held.note.clone();
-    let session = maintenance(job.bench, &[&note.database, &note.copy_name, &note.kept_name]).await?;
+    let session =
+        maintenance(job.bench, &[&note.database, &note.copy_name, &note.kept_name]).await?;
     let began = (job.clock)();
     let comment = format!("simctl: restored from the backup {}, and put aside again", note.backup);
     let leaves = Move { from: &note.database, to: &note.copy_name, comment: Some(&comment) };
@@ -95,7 +99,12 @@ pub async fn undo(job: &Job<'_>, name: &str) -> Outcome<UndoResponse> {
     }
     let swap_ms = Some(ms_between(began, (job.clock)()));
     held.forget()?;
-    Ok(UndoResponse { success: true, database: note.database, restored_as: Some(note.copy_name), swap_ms })
+    Ok(UndoResponse {
+        success: true,
+        database: note.database,
+        restored_as: Some(note.copy_name),
+        swap_ms,
+    })
 }
 
 /// Drops what was kept; there is no undo after that.

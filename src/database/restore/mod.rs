@@ -175,13 +175,18 @@ async fn first_note(job: &Job<'_>, session: &PgConnection, entry: &Entry) -> Out
 }
 
 pub(crate) async fn oid(session: &PgConnection, database: &str) -> Outcome<Option<u32>> {
-    let row = session.query_opt("SELECT oid FROM pg_database WHERE datname = $1", &[&database]).await;
+    let row =
+        session.query_opt("SELECT oid FROM pg_database WHERE datname = $1", &[&database]).await;
     Ok(row.map_err(|error| Failure::of_postgres(&error))?.map(|row| row.get(0)))
 }
 
 /// What a copy says about itself while it has a name of its own.
 fn comment(entry: &Entry) -> String {
-    format!("simctl: restored from the backup {} of {}", entry.name, entry.manifest.taken_at.to_rfc3339())
+    format!(
+        "simctl: restored from the backup {} of {}",
+        entry.name,
+        entry.manifest.taken_at.to_rfc3339()
+    )
 }
 
 /// Makes the copy and proves it.
@@ -197,15 +202,25 @@ async fn copy(
     settings::create(session, &name, wanted, &comment(entry)).await?;
     held.note.copy = oid(session, &name).await?;
     held.write()?;
-    let ownership =
-        if request.no_owner { Ownership::Nobody { is_elsewhere: false } } else { Ownership::AsItWas };
+    let ownership = if request.no_owner {
+        Ownership::Nobody { is_elsewhere: false }
+    } else {
+        Ownership::AsItWas
+    };
     verify::restore_into(job, bench, entry, &name, ownership).await?;
     let problems = verify::compare(job, bench, entry, &name).await?;
     if !problems.is_empty() {
-        let message = format!("the copy does not hold what the backup's manifest says: {}", problems.join("; "));
-        return Err(Failure::refused(message, "the live database was not touched; restore another backup"));
+        let message = format!(
+            "the copy does not hold what the backup's manifest says: {}",
+            problems.join("; ")
+        );
+        return Err(Failure::refused(
+            message,
+            "the live database was not touched; restore another backup",
+        ));
     }
-    let login_owns = Settings { owner: bench.login(As::Fixer, None)?.user, grants: None, ..wanted.clone() };
+    let login_owns =
+        Settings { owner: bench.login(As::Fixer, None)?.user, grants: None, ..wanted.clone() };
     settings::apply(session, &name, if request.no_owner { &login_owns } else { wanted }).await?;
     job.teller.tell(Progress { at: Some("statistics".into()), ..Progress::of("restore") });
     let inside = bench.connect(As::Fixer, Some(&name), Session::Fixer, "restore").await?;

@@ -63,7 +63,8 @@ pub(crate) struct Held {
 impl Notes {
     pub fn of(catalogue: &Catalogue) -> Outcome<Self> {
         let folder = catalogue.location().join(FOLDER);
-        fs::create_dir_all(&folder).map_err(|error| broken("make the directory", &folder, &error))?;
+        fs::create_dir_all(&folder)
+            .map_err(|error| broken("make the directory", &folder, &error))?;
         Ok(Self { folder })
     }
 
@@ -79,7 +80,8 @@ impl Notes {
     /// Every note that nobody works on, oldest first.
     pub(crate) fn waiting(&self) -> Outcome<Vec<Held>> {
         let entries = fs::read_dir(&self.folder);
-        let entries = entries.map_err(|error| broken("read the directory", &self.folder, &error))?;
+        let entries =
+            entries.map_err(|error| broken("read the directory", &self.folder, &error))?;
         let mut held = Vec::new();
         for entry in entries.flatten() {
             let path = entry.path();

@@ -35,7 +35,8 @@ pub async fn resume(
     now: DateTime<Utc>,
 ) -> Outcome<ResumeResponse> {
     let waiting = Notes::of(catalogue)?.waiting()?;
-    let mut waiting: Vec<Held> = waiting.into_iter().filter(|held| held.note.step != Step::Swapped).collect();
+    let mut waiting: Vec<Held> =
+        waiting.into_iter().filter(|held| held.note.step != Step::Swapped).collect();
     let mut settled = Vec::new();
     if !waiting.is_empty() {
         let session = maintenance(bench, &[]).await?;
@@ -71,13 +72,20 @@ pub(crate) async fn settle_one(
     tracing::info!(?what, %now, database = note.database, "a restore was broken off");
     carry_out(&session, &note, &names, &what).await?;
     session.close().await;
-    let swapped = names.copy.as_deref() == Some(&note.database) || matches!(&what, Settle::Rename { from } if *from == note.copy_name);
-    let went_back = note.step == Step::SwappingBack && matches!(what, Settle::Rename { .. } | Settle::Opened);
+    let swapped = names.copy.as_deref() == Some(&note.database)
+        || matches!(&what, Settle::Rename { from } if *from == note.copy_name);
+    let went_back =
+        note.step == Step::SwappingBack && matches!(what, Settle::Rename { .. } | Settle::Opened);
     if swapped && !went_back && note.live.is_some() {
         held.step(Step::Swapped)?;
     }
     let sentence = sentence(&note, &what, held);
-    Ok(Settled { database: note.database, backup: note.backup, swapped: swapped && !went_back, sentence })
+    Ok(Settled {
+        database: note.database,
+        backup: note.backup,
+        swapped: swapped && !went_back,
+        sentence,
+    })
 }
 
 async fn carry_out(
@@ -108,7 +116,8 @@ async fn carry_out(
 
 async fn name_of(session: &PgConnection, oid: Option<u32>) -> Outcome<Option<String>> {
     let Some(oid) = oid else { return Ok(None) };
-    let row = session.query_opt("SELECT datname::text FROM pg_database WHERE oid = $1", &[&oid]).await;
+    let row =
+        session.query_opt("SELECT datname::text FROM pg_database WHERE oid = $1", &[&oid]).await;
     Ok(row.map_err(|error| Failure::of_postgres(&error))?.map(|row| row.get(0)))
 }
 
@@ -117,17 +126,27 @@ fn sentence(note: &Note, what: &Settle, held: &Held) -> String {
     let back = note.step == Step::SwappingBack;
     match what {
         Settle::DropCopy => {
-            format!("the restore of {backup} was broken off while it was copied; the copy is gone, {database} was not touched")
+            format!(
+                "the restore of {backup} was broken off while it was copied; the copy is gone, {database} was not touched"
+            )
         }
-        Settle::Reopen if back => format!("the undo had not begun: {database} is the restored one, open to clients"),
+        Settle::Reopen if back => {
+            format!("the undo had not begun: {database} is the restored one, open to clients")
+        }
         Settle::Reopen => {
-            format!("the names were not exchanged yet: {database} is as it was, open to clients; the copy is {copy_name}")
+            format!(
+                "the names were not exchanged yet: {database} is as it was, open to clients; the copy is {copy_name}"
+            )
         }
         Settle::Rename { .. } | Settle::Opened if back => {
-            format!("the undo was finished: {database} is the one from before the restore; the restored one is {copy_name}")
+            format!(
+                "the undo was finished: {database} is the one from before the restore; the restored one is {copy_name}"
+            )
         }
         Settle::Rename { .. } | Settle::Opened => {
-            format!("the restore of {backup} was finished: {database} is the restored one; what was there is {kept_name}")
+            format!(
+                "the restore of {backup} was finished: {database} is the restored one; what was there is {kept_name}"
+            )
         }
         Settle::Nothing => format!("nothing was left to do; the copy is {copy_name}"),
         Settle::CannotTell => format!(

@@ -50,11 +50,18 @@ pub(crate) fn settle(note: &Note, names: &Names) -> Settle {
     match (left, took) {
         (Place::Before, Place::Before) => Settle::Reopen,
         (Place::After | Place::NeverWas, Place::After) => Settle::Opened,
-        (Place::After, Place::Before) if !names.is_taken => Settle::Rename { from: took_from.to_owned() },
+        (Place::After, Place::Before) if !names.is_taken => {
+            Settle::Rename { from: took_from.to_owned() }
+        }
         // There was none to replace, and the copy still has its own name.
         (Place::NeverWas, Place::Before) => Settle::Nothing,
         _ => {
-            tracing::warn!(left_from, took_from, ?names, "the databases of a restore are not as they were left");
+            tracing::warn!(
+                left_from,
+                took_from,
+                ?names,
+                "the databases of a restore are not as they were left"
+            );
             Settle::CannotTell
         }
     }

@@ -71,7 +71,8 @@ async fn in_order(session: &PgConnection, moves: &[&Move<'_>]) -> Outcome<()> {
 
 /// Lets clients in, or keeps new ones out.
 pub(crate) async fn open(session: &PgConnection, database: &str, to_clients: bool) -> Outcome<()> {
-    run(session, &format!("ALTER DATABASE {} ALLOW_CONNECTIONS {to_clients}", quoted(database))).await
+    run(session, &format!("ALTER DATABASE {} ALLOW_CONNECTIONS {to_clients}", quoted(database)))
+        .await
 }
 
 async fn empty(session: &PgConnection, databases: &[&str]) -> Outcome<()> {
@@ -84,7 +85,11 @@ async fn empty(session: &PgConnection, databases: &[&str]) -> Outcome<()> {
         }
         if Instant::now() > until {
             let message = format!("{left} clients did not leave within {} s", LEAVE.as_secs());
-            return Err(Failure::new(Code::Conflict, message, "`simctl pg connections` shows them"));
+            return Err(Failure::new(
+                Code::Conflict,
+                message,
+                "`simctl pg connections` shows them",
+            ));
         }
         sleep(LOOK).await;
     }

@@ -46,8 +46,13 @@ pub(super) async fn restore(
     let table = meant(&entry, request.table.as_deref().unwrap_or_default())?.clone();
     let (entry, verified) = sound(job, entry, stop).await?;
     let session = maintenance(job.bench, &[]).await?;
-    checks::can_be_restored(job.bench, &session, &entry, &RestoreRequest { no_owner: true, ..request.clone() })
-        .await?;
+    checks::can_be_restored(
+        job.bench,
+        &session,
+        &entry,
+        &RestoreRequest { no_owner: true, ..request.clone() },
+    )
+    .await?;
     let at = (job.clock)();
     let copy = scratch::name(&entry.name, at);
     let schema = name::beside("", "restore", at).trim_start_matches('_').to_owned();
@@ -79,8 +84,10 @@ pub(super) async fn restore(
 /// The table of that name, as SQL would write it, or bare when only one is called so.
 fn meant<'a>(entry: &'a Entry, wanted: &str) -> Outcome<&'a TableSum> {
     let all = &entry.manifest.contents.tables;
-    let named: Vec<&TableSum> =
-        all.iter().filter(|one| one.shown() == wanted || format!("{}.{}", one.schema, one.name) == wanted).collect();
+    let named: Vec<&TableSum> = all
+        .iter()
+        .filter(|one| one.shown() == wanted || format!("{}.{}", one.schema, one.name) == wanted)
+        .collect();
     let bare: Vec<&TableSum> = all.iter().filter(|one| one.name == wanted).collect();
     let found = if named.is_empty() { bare } else { named };
     match found.as_slice() {
@@ -91,7 +98,10 @@ fn meant<'a>(entry: &'a Entry, wanted: &str) -> Outcome<&'a TableSum> {
         )),
         several => {
             let names: Vec<String> = several.iter().map(|one| one.shown()).collect();
-            Err(Failure::invalid(format!("{wanted} may be {}", names.join(" or ")), "write its schema too"))
+            Err(Failure::invalid(
+                format!("{wanted} may be {}", names.join(" or ")),
+                "write its schema too",
+            ))
         }
     }
 }
@@ -102,7 +112,9 @@ async fn unpack(job: &Job<'_>, entry: &Entry, table: &TableSum, copy: &str) -> O
     let tools = Tools::new(&job.bench.link, login, job.bench.place.as_ref(), 0);
     tools.version("pg_restore").await?;
     let (schema, name) = (format!("--schema={}", table.schema), format!("--table={}", table.name));
-    for only in [vec!["--section=pre-data".to_owned()], vec!["--data-only".to_owned(), schema, name]] {
+    for only in
+        [vec!["--section=pre-data".to_owned()], vec!["--data-only".to_owned(), schema, name]]
+    {
         job.teller.tell(Progress { at: Some(table.shown()), ..Progress::of("restore") });
         let fixed = ["--exit-on-error", "--no-password", "--no-owner", "--no-acl"];
         let mut args: Vec<String> = fixed.map(str::to_owned).to_vec();
@@ -146,8 +158,10 @@ async fn columns(from: &PgConnection, table: &TableSum) -> Outcome<Vec<Column>> 
     let rows = from.query(COLUMNS, &[&table.schema, &table.name]).await;
     let rows = rows.map_err(|error| Failure::of_postgres(&error))?;
     let column = |row: &tokio_postgres::Row| {
-        let (name, kind, collation): (String, String, Option<String>) = (row.get(0), row.get(1), row.get(2));
-        let collated = collation.map_or_else(String::new, |collation| format!(" COLLATE {collation}"));
+        let (name, kind, collation): (String, String, Option<String>) =
+            (row.get(0), row.get(1), row.get(2));
+        let collated =
+            collation.map_or_else(String::new, |collation| format!(" COLLATE {collation}"));
         Column { definition: format!("{} {kind}{collated}", quoted(&name)), name }
     };
     Ok(rows.iter().map(column).collect())

@@ -102,10 +102,7 @@ pub(super) async fn converse(
     Ok(exit_code(docker, &id).await?)
 }
 
-async fn pour(
-    file: &mut File,
-    mut input: Pin<Box<dyn AsyncWrite + Send>>,
-) -> std::io::Result<()> {
+async fn pour(file: &mut File, mut input: Pin<Box<dyn AsyncWrite + Send>>) -> std::io::Result<()> {
     tokio::io::copy(file, &mut input).await?;
     input.shutdown().await
 }
