@@ -11,6 +11,8 @@ use crate::api::caller::Caller;
 use crate::api::listen::{self, Listening};
 use crate::api::{self, BodyBounds, Door, socket};
 use crate::config::url;
+use crate::database::backup::keeper::Keeper;
+use crate::engine::clock;
 use crate::engine::handle::Handle;
 use crate::engine::tasks::Tasks;
 use crate::engine::{self, Running};
@@ -63,8 +65,11 @@ impl Host {
         }
         let config = context.config();
         let askable: Arc<[Server]> = servers.clone().into();
+        let keeper = Keeper::new(&config.workbench, &servers, clock::now);
         let running = engine::start(config, servers, Arc::clone(&store), advisor).await?;
-        let tasks = Tasks::default();
+        let mut tasks = Tasks::default();
+        // To its end: a backup that is told to stop tidies up.
+        tasks.spawn_to_end("backups", keeper.keep(tasks.stop_token()));
         let door = Door {
             handle: running.handle.clone(),
             store: Some(Arc::clone(&store)),

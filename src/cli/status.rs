@@ -9,10 +9,12 @@ use serde_json::{Value, json};
 
 use super::context::Context;
 use super::{Done, NO, lab as lab_cli};
+use crate::database::backup::schedule;
 use crate::domain::health::{Health, judge};
 use crate::domain::injection::Injection;
 use crate::domain::sample::{Answer, Sample};
 use crate::domain::target::Target;
+use crate::engine::clock;
 use crate::engine::handle::Snapshot;
 use crate::lab::Lab;
 use crate::targets::Server;
@@ -49,7 +51,10 @@ pub(super) async fn show(context: &Context) -> Done {
     let lines = futures::future::join_all(servers.iter().map(ask)).await;
     let view = lab.as_ref().map(lab_cli::view);
     if context.print.json {
-        let view = json!({ "engine": null, "lab": view, "lab_problem": problem, "targets": lines });
+        let view = json!({
+            "engine": null, "lab": view, "lab_problem": problem, "targets": lines,
+            "alarms": alarms(context),
+        });
         context.print.json(&view)?;
     } else {
         context.print.line("engine  not running; start `simctl run` or `simctl tui`")?;
@@ -84,7 +89,9 @@ fn show_running(context: &Context, snapshot: &Snapshot) -> Done {
     let live: Vec<_> =
         snapshot.injections.iter().filter(|i| i.state.is_live()).map(Injection::name).collect();
     if context.print.json {
-        context.print.json(&engine_view(snapshot, &lines, &open, &live))?;
+        let mut view = engine_view(snapshot, &lines, &open, &live);
+        view["alarms"] = json!(alarms(context));
+        context.print.json(&view)?;
         return Ok(verdict(&lines));
     }
     let store = &snapshot.store;
@@ -130,7 +137,19 @@ fn table(context: &Context, lines: &[Line]) -> anyhow::Result<()> {
         })
         .collect();
     let head = ["TARGET", "ENGINE", "STATE", "HEALTH", "DETAIL"];
-    context.print.table(&head, &rows, "no target to watch")
+    context.print.table(&head, &rows, "no target to watch")?;
+    for alarm in alarms(context) {
+        context.print.line(format_args!("ALARM: {alarm}"))?;
+    }
+    Ok(())
+}
+
+/// Databases that are backed up on schedule and have no backup that counts.
+fn alarms(context: &Context) -> Vec<String> {
+    match schedule::show(&context.config().workbench.backup, clock::now()) {
+        Ok(shown) => shown.alarms,
+        Err(failure) => vec![format!("the backups cannot be looked at: {failure}")],
+    }
 }
 
 fn verdict(lines: &[Line]) -> ExitCode {

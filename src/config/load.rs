@@ -7,6 +7,7 @@ use chrono::TimeDelta;
 use sha2::{Digest, Sha256};
 
 use super::agent::{self, TapeFlags};
+use super::backup::Known;
 use super::file::{File, Span};
 use super::http::{self, HttpFlags};
 use super::layers::{Layers, Shown, Source};
@@ -132,8 +133,9 @@ fn assemble(layers: &mut Layers<'_>, file: File, flags: &Flags) -> Config {
         layers.refuse("inject.ttl", "`inject.ttl` must be from 1s to 1h");
     }
     let agent = agent::agent(layers, asked, &flags.tape, limits.investigation);
+    let known = Known { targets: &targets, lab: &lab };
+    let workbench = workbench::workbench(layers, bench, &state_dir, &known);
     let http = http::http(layers, http, &flags.http, &RESERVED);
-    let workbench = workbench::workbench(layers, bench, &targets);
     Config {
         lab,
         targets,

@@ -13,6 +13,7 @@ use crate::domain::target::{Engine, Periods, Profile, Thresholds};
 use secret::Secret;
 
 pub mod agent;
+pub mod backup;
 pub mod dirs;
 mod file;
 pub mod http;

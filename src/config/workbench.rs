@@ -1,10 +1,12 @@
 //! `[workbench]`: what `simctl db` and the API may do with a PostgreSQL, and within which bounds.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::TargetConfig;
+use super::backup::{self, BackupConfig, BackupSection, Known};
 use super::file::Span;
 use super::layers::{Layers, Setting, word};
 use crate::domain::ids::TargetId;
@@ -59,6 +61,9 @@ pub struct WorkbenchConfig {
     pub slow_query_threshold: Duration,
     pub caching: bool,
     pub cache_ttl: Duration,
+    /// Where migrations lie unless a command says otherwise.
+    pub migrations: PathBuf,
+    pub backup: BackupConfig,
 }
 
 /// Connections to one server, for all jobs together. The server's own size bounds them too.
@@ -81,6 +86,8 @@ impl Default for WorkbenchConfig {
             slow_query_threshold: Duration::from_secs(1),
             caching: false,
             cache_ttl: Duration::from_secs(5),
+            migrations: PathBuf::from("migrations"),
+            backup: BackupConfig::default(),
         }
     }
 }
@@ -96,6 +103,8 @@ pub(super) struct WorkbenchSection {
     transactions: TransactionSection,
     optimization: OptimizationSection,
     caching: CachingSection,
+    migrations: Option<PathBuf>,
+    backup: BackupSection,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -128,7 +137,8 @@ struct CachingSection {
 pub(super) fn workbench(
     layers: &mut Layers<'_>,
     file: WorkbenchSection,
-    targets: &[TargetConfig],
+    state_dir: &Path,
+    known: &Known<'_>,
 ) -> WorkbenchConfig {
     let d = WorkbenchConfig::default();
     let (pool, caching) = (&file.connection_pool, &file.caching);
@@ -162,7 +172,9 @@ pub(super) fn workbench(
             caching.query_cache_ttl,
             d.cache_ttl,
         ),
-        read_replicas: replicas(layers, file.read_replicas, targets),
+        read_replicas: replicas(layers, file.read_replicas, known.targets),
+        migrations: layers.pick("workbench.migrations", file.migrations, d.migrations),
+        backup: backup::backup(layers, file.backup, state_dir, known),
     }
 }
 

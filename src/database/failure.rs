@@ -140,6 +140,16 @@ impl Failure {
         Self { code: Code::of(sqlstate), sqlstate: Some(sqlstate.into()), message, hint }
     }
 
+    /// What the server said over another client than ours.
+    pub(super) fn said_by_server(sqlstate: &str, message: &str) -> Self {
+        Self {
+            code: Code::of(sqlstate),
+            sqlstate: Some(sqlstate.to_owned()),
+            message: message.to_owned(),
+            hint: hint(sqlstate).map(str::to_owned),
+        }
+    }
+
     /// Why there is no connection.
     pub fn of_connecting(error: &ProbeError) -> Self {
         Self::of_answer(felt(error))

@@ -15,18 +15,21 @@
 //! Reading is what the server itself holds to reading. What changes something is shown as a [`writes::Change`], agreed
 //! to by a [`writes::Permit`] of exactly its fingerprint, and on record before it starts ([`jobs`]).
 
+pub mod backup;
 mod cache;
 mod change;
 pub mod failure;
 pub mod health;
 pub mod indexes;
 pub mod jobs;
+pub mod migrate;
 pub mod optimize;
 mod param;
 mod pool;
 pub mod query;
 pub mod read;
 mod replicas;
+pub mod restore;
 pub mod schema;
 mod sitting;
 pub mod statement;

@@ -2,8 +2,9 @@
 
 use crate::config::workbench::WorkbenchConfig;
 use crate::domain::target::{Engine, Target};
+use crate::ports::runtime::RuntimeKind;
 use crate::targets::postgres::{Login, PgConnection, PostgresLink, Session};
-use crate::targets::{Link, Server};
+use crate::targets::{Link, Place, Server};
 use tokio_util::sync::CancellationToken;
 
 use super::cache::Cache;
@@ -29,6 +30,8 @@ pub enum As {
 pub struct Workbench {
     pub target: Target,
     pub(super) link: PostgresLink,
+    /// What the server runs in, where simctl may look into it.
+    pub(super) place: Option<Place>,
     pub(super) settings: WorkbenchConfig,
     pub(super) pool: Pool,
     pub(super) replicas: Vec<Replica>,
@@ -48,6 +51,7 @@ impl Workbench {
             target: server.target.clone(),
             pool: Pool::new(link.clone(), settings.pool.clone()),
             link,
+            place: server.place.clone(),
             settings: settings.clone(),
             replicas: Vec::new(),
             cache: Cache::new(settings.cache_ttl),
@@ -93,6 +97,11 @@ impl Workbench {
     /// The database that is meant.
     pub(super) fn database(&self, named: Option<&str>) -> String {
         named.unwrap_or(&self.link.app.database).to_owned()
+    }
+
+    /// Whether its programs run inside a container.
+    pub(super) fn is_inside(&self) -> bool {
+        self.place.as_ref().is_some_and(|place| place.runtime.kind() == RuntimeKind::Docker)
     }
 
     /// The login for a job, in the named database or its own.

@@ -1,5 +1,7 @@
 //! What a server runs in (a container, a local process): look at it, run a command in it, stop and start it.
 
+use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -76,6 +78,17 @@ impl Default for ExecLimits {
     }
 }
 
+/// The streams of a command that may move more than fits into memory.
+pub struct Streams<'a> {
+    /// A file of ours that is fed to it.
+    pub input: Option<&'a Path>,
+    pub output: Sink<'a>,
+    pub errors: Sink<'a>,
+}
+
+/// Takes what a command writes; an error ends the command's turn to speak.
+pub type Sink<'a> = &'a mut (dyn FnMut(&[u8]) -> io::Result<()> + Send);
+
 /// An event of one of our units.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnitEvent {
@@ -101,6 +114,25 @@ pub trait Runtime: Send + Sync {
         stdin: Option<&[u8]>,
         limits: ExecLimits,
     ) -> Result<Output, RuntimeError>;
+
+    /// Runs an argv inside with its streams in our hands, however much flows, without a deadline: its exit code.
+    /// `env` is added to its environment. What has no inside refuses.
+    async fn converse(
+        &self,
+        unit: &Unit,
+        argv: &[String],
+        _env: &[(String, String)],
+        _streams: Streams<'_>,
+    ) -> Result<Option<i64>, RuntimeError> {
+        Err(RuntimeError::Failed {
+            verb: "run a command in",
+            unit: unit.name.clone(),
+            source: anyhow::anyhow!(
+                "{} has no inside; its programs run on this machine",
+                argv.first().map_or("it", String::as_str)
+            ),
+        })
+    }
 
     async fn start(&self, unit: &Unit) -> Result<(), RuntimeError>;
 

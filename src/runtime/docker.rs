@@ -26,8 +26,8 @@ use super::LAB_LABEL;
 use super::spelling::spell;
 use crate::domain::execution::Output;
 use crate::ports::runtime::{
-    Change, ExecLimits, Operation, Runtime, RuntimeError, RuntimeKind, Signal, Unit, UnitEvent,
-    UnitState, UnitStatus, UnitUsage,
+    Change, ExecLimits, Operation, Runtime, RuntimeError, RuntimeKind, Signal, Streams, Unit,
+    UnitEvent, UnitState, UnitStatus, UnitUsage,
 };
 
 mod adjust;
@@ -138,6 +138,19 @@ impl Runtime for DockerRuntime {
         })
     }
 
+    async fn converse(
+        &self,
+        unit: &Unit,
+        argv: &[String],
+        env: &[(String, String)],
+        streams: Streams<'_>,
+    ) -> Result<Option<i64>, RuntimeError> {
+        let id = self.id("run a command in", unit).await?;
+        exec::converse(&self.docker, &id, argv, env, streams)
+            .await
+            .map_err(|error| failed_for("run a command in", unit, error))
+    }
+
     async fn start(&self, unit: &Unit) -> Result<(), RuntimeError> {
         let id = self.id("start", unit).await?;
         let started = self.docker.start_container(&id, None::<StartContainerOptions>);
@@ -241,6 +254,14 @@ async fn bounded<T>(
     match timeout(after, call).await {
         Ok(done) => done.map_err(|error| failed(verb, unit, error)),
         Err(_) => Err(RuntimeError::Deadline { verb, unit: unit.name.clone(), after }),
+    }
+}
+
+/// The same for what may also have failed on our side of the streams.
+fn failed_for(verb: &'static str, unit: &Unit, error: anyhow::Error) -> RuntimeError {
+    match error.downcast::<DockerError>() {
+        Ok(error) => failed(verb, unit, error),
+        Err(source) => RuntimeError::Failed { verb, unit: unit.name.clone(), source },
     }
 }
 

@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests measure and wait with the real clock")]
 
 mod actions;
+mod backup;
 mod cli;
 mod console;
 mod crash;

@@ -14,11 +14,15 @@ use crate::domain::target::Engine;
 use crate::targets::{self, Server};
 
 mod agree;
+mod backup;
 mod indexes;
+mod migrate;
 mod optimize;
 mod pool;
+mod progress;
 mod query;
 mod record;
+mod restore;
 mod rows;
 mod schema;
 mod stats;
@@ -55,6 +59,11 @@ pub(super) struct How {
 enum Verb {
     Query(Box<query::Query>),
     Tx(tx::Tx),
+    Backup(backup::Backup),
+    Backups(backup::List),
+    Schedule(backup::Schedule),
+    Restore(restore::Restore),
+    Migrate(migrate::Migrate),
     Schema(schema::Schema),
     #[command(visible_alias = "explain")]
     Optimize(optimize::Optimize),
@@ -67,6 +76,11 @@ pub(super) async fn run(context: &Context, args: &Db) -> Done {
     match &args.verb {
         Verb::Query(verb) => Box::pin(query::run(context, &args.how, verb)).await,
         Verb::Tx(verb) => Box::pin(tx::run(context, &args.how, verb)).await,
+        Verb::Backup(verb) => Box::pin(backup::run(context, &args.how, verb)).await,
+        Verb::Backups(_) => backup::list(context, &args.how),
+        Verb::Schedule(_) => backup::schedule(context),
+        Verb::Restore(verb) => Box::pin(restore::run(context, &args.how, verb)).await,
+        Verb::Migrate(verb) => Box::pin(migrate::run(context, &args.how, verb)).await,
         Verb::Schema(verb) => schema::run(context, &args.how, verb).await,
         Verb::Optimize(verb) => Box::pin(optimize::run(context, &args.how, verb)).await,
         Verb::Indexes(verb) => Box::pin(indexes::run(context, &args.how, verb)).await,

@@ -3,16 +3,19 @@
 use std::pin::Pin;
 use std::time::Duration;
 
+use anyhow::bail;
 use bollard::Docker;
 use bollard::container::LogOutput;
 use bollard::errors::Error as DockerError;
 use bollard::exec::{StartExecOptions, StartExecResults};
 use bollard::models::ExecConfig;
 use futures::{Stream, StreamExt};
+use tokio::fs::File;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, sleep};
 
 use crate::domain::execution::Output;
+use crate::ports::runtime::{Sink, Streams};
 use crate::runtime::capture::Capture;
 
 /// The exit code of a command that could not be started.
@@ -58,6 +61,65 @@ pub(super) async fn run(
     }
     let exit_code = exit_code(docker, &id).await?;
     Ok(tell_apart(capture.finish(exit_code, began.elapsed())))
+}
+
+/// Runs `argv` with its streams in the caller's hands, however much flows. Its exit code.
+pub(super) async fn converse(
+    docker: &Docker,
+    container: &str,
+    argv: &[String],
+    env: &[(String, String)],
+    streams: Streams<'_>,
+) -> anyhow::Result<Option<i64>> {
+    let config = ExecConfig {
+        attach_stdin: Some(streams.input.is_some()),
+        attach_stdout: Some(true),
+        attach_stderr: Some(true),
+        cmd: Some(argv.to_vec()),
+        env: Some(env.iter().map(|(name, value)| format!("{name}={value}")).collect()),
+        ..Default::default()
+    };
+    let id = docker.create_exec(container, config).await?.id;
+    let StartExecResults::Attached { output, input } =
+        docker.start_exec(&id, None::<StartExecOptions>).await?
+    else {
+        bail!("the engine keeps its streams to itself");
+    };
+    let Streams { input: file, output: to, errors } = streams;
+    let talk = hand_over(output, to, errors);
+    match file {
+        None => talk.await?,
+        Some(path) => {
+            let mut file = File::open(path).await?;
+            tokio::pin!(talk);
+            // A command may end without reading all its input: then nobody takes the rest.
+            tokio::select! {
+                heard = &mut talk => heard?,
+                _ = pour(&mut file, input) => talk.await?,
+            }
+        }
+    }
+    Ok(exit_code(docker, &id).await?)
+}
+
+async fn pour(file: &mut File, mut input: Pin<Box<dyn AsyncWrite + Send>>) -> std::io::Result<()> {
+    tokio::io::copy(file, &mut input).await?;
+    input.shutdown().await
+}
+
+async fn hand_over(
+    mut from: impl Stream<Item = Result<LogOutput, DockerError>> + Unpin,
+    output: Sink<'_>,
+    errors: Sink<'_>,
+) -> anyhow::Result<()> {
+    while let Some(chunk) = from.next().await {
+        match chunk? {
+            LogOutput::StdOut { message } | LogOutput::Console { message } => output(&message)?,
+            LogOutput::StdErr { message } => errors(&message)?,
+            LogOutput::StdIn { .. } => {}
+        }
+    }
+    Ok(())
 }
 
 async fn feed(

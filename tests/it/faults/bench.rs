@@ -243,7 +243,7 @@ fn unprivileged() -> Option<(u32, u32)> {
     Some((fields[2].parse().expect("a uid"), fields[3].parse().expect("a gid")))
 }
 
-fn find_postgres(name: &str) -> PathBuf {
+pub(crate) fn find_postgres(name: &str) -> PathBuf {
     let mut places: Vec<String> = std::fs::read_dir("/usr/lib/postgresql")
         .into_iter()
         .flatten()

@@ -1,0 +1,249 @@
+//! `db migrate`: the user's own migrations, up and down, looked at first and backed up before.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+use tokio_util::sync::CancellationToken;
+
+use super::backup::{job, proof_bench};
+use super::{How, answer, failed, progress};
+use crate::cli::context::Context;
+use crate::cli::print::table;
+use crate::cli::show::{Answer, ask_typed, ask_yes, can_ask};
+use crate::cli::{Done, NO, bad_input, parse};
+use crate::config::workbench::Writes;
+use crate::database::backup::Job;
+use crate::database::migrate::{
+    self, Before, Direction, Finding, MigrateRequest, MigrateResponse, Version,
+};
+use crate::database::{As, Failure};
+
+/// Run the migrations of a directory, up or down
+///
+/// Files as sqlx has them: 0001_name.sql, or 0001_name.up.sql with 0001_name.down.sql. What locks a big table is
+/// refused unless its rule is accepted, a backup comes first, and an index that comes out invalid is a failure.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  simctl db migrate status\n  simctl db migrate lint\n  simctl db migrate up --dry-run\n  simctl db migrate up --to 20261130 --accept changing-column-type\n  simctl db migrate down --backup schema",
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub(super) struct Migrate {
+    /// Where the files are [default: `workbench.migrations`, ./migrations]
+    #[arg(long, global = true, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Apply what is pending
+    Up(Way),
+    /// Take the newest one back, or more with --to
+    Down(Way),
+    /// What is applied and what is pending
+    Status,
+    /// What the pending ones would lock; exit code 1 when something is refused
+    Lint(Rules),
+}
+
+#[derive(Debug, Args)]
+struct Way {
+    /// `head`, a version, or -N for so many; 0 with `down` takes everything back
+    #[arg(long, value_name = "TARGET", allow_hyphen_values = true)]
+    to: Option<String>,
+    /// Only say what would run
+    #[arg(long)]
+    dry_run: bool,
+    /// What is backed up first
+    #[arg(long, value_enum, default_value = "full", value_name = "SCOPE")]
+    backup: Scope,
+    /// How long another migration is waited for
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = parse::ttl)]
+    wait: Duration,
+    #[command(flatten)]
+    rules: Rules,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+}
+
+#[derive(Debug, Args)]
+struct Rules {
+    /// Let a rule of the lint be broken; may be given several times
+    #[arg(long, value_name = "RULE")]
+    accept: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Scope {
+    Full,
+    Schema,
+    None,
+}
+
+impl From<Scope> for Before {
+    fn from(scope: Scope) -> Self {
+        match scope {
+            Scope::Full => Self::Full,
+            Scope::Schema => Self::Schema,
+            Scope::None => Self::None,
+        }
+    }
+}
+
+pub(super) async fn run(context: &Context, how: &How, args: &Migrate) -> Done {
+    let request = request(how, args);
+    let bench = how.workbench(context).await?;
+    let proof = proof_bench(context).await?;
+    let job = match job(context, &bench, proof.as_ref()) {
+        Ok(job) => job,
+        Err(failure) => return failed(context, &failure),
+    };
+    if let Verb::Up(way) | Verb::Down(way) = &args.verb
+        && !way.dry_run
+    {
+        let (dry, never) =
+            (MigrateRequest { dry_run: true, ..request.clone() }, CancellationToken::new());
+        match Box::pin(migrate::migrate(&job, &dry, &never)).await {
+            Err(failure) => return failed(context, &failure),
+            Ok(preview) if preview.applied.is_empty() => {}
+            Ok(preview) => {
+                if !agreed(context, &job, way, &request, &preview)? {
+                    return Ok(NO);
+                }
+            }
+        }
+    }
+    let stop = CancellationToken::new();
+    let done =
+        progress::in_order(context, &stop, Box::pin(migrate::migrate(&job, &request, &stop)))
+            .await?;
+    let is_good = done.as_ref().is_ok_and(|done| done.success);
+    let code = answer(context, &done, |done| text(done, &request))?;
+    Ok(if is_good || done.is_err() { code } else { NO })
+}
+
+fn request(how: &How, args: &Migrate) -> MigrateRequest {
+    let base = MigrateRequest {
+        database: how.database.clone(),
+        dir: args.dir.clone(),
+        ..MigrateRequest::default()
+    };
+    let way = |direction, way: &Way| MigrateRequest {
+        direction,
+        target: way.to.clone(),
+        dry_run: way.dry_run,
+        backup: way.backup.into(),
+        accept: way.rules.accept.clone(),
+        wait_ms: u64::try_from(way.wait.as_millis()).ok(),
+        ..base.clone()
+    };
+    match &args.verb {
+        Verb::Up(up) => way(Direction::Upgrade, up),
+        Verb::Down(down) => way(Direction::Downgrade, down),
+        Verb::Status => MigrateRequest { direction: Direction::Status, ..base },
+        Verb::Lint(rules) => {
+            MigrateRequest { direction: Direction::Lint, accept: rules.accept.clone(), ..base }
+        }
+    }
+}
+
+/// What goes back may take rows with it: the name of the database is typed.
+fn agreed(
+    context: &Context,
+    job: &Job<'_>,
+    way: &Way,
+    request: &MigrateRequest,
+    preview: &MigrateResponse,
+) -> anyhow::Result<bool> {
+    let writes = context.config().workbench.writes;
+    if writes == Writes::Forbid {
+        let hint = "`workbench.writes` is `forbid`; set it to `approval` if that is meant";
+        return Err(Failure::refused(
+            format!("the configuration says that nothing is changed here; {hint}"),
+            hint,
+        )
+        .into());
+    }
+    let is_down = request.direction == Direction::Downgrade;
+    if way.yes || (writes == Writes::Automatic && !is_down) {
+        return Ok(true);
+    }
+    if context.print.json || !can_ask() {
+        return Err(bad_input(
+            "there is no terminal to ask on; look with `--dry-run`, then add `--yes`",
+        ));
+    }
+    let dry = MigrateRequest { dry_run: true, ..request.clone() };
+    context.print.line(text(preview, &dry).trim_end())?;
+    let database = job.bench.login(As::App, request.database.as_deref())?.database;
+    let answer = if is_down {
+        let question = format!(
+            "Type the database's name ({database}) to take them back, anything else to leave it: "
+        );
+        ask_typed(context.print, &database, &question)?
+    } else {
+        ask_yes(context.print, &format!("Run them on {database}? [y/N] "))?
+    };
+    if answer == Answer::No {
+        context.print.line("nothing was run")?;
+    }
+    Ok(answer != Answer::No)
+}
+
+fn text(done: &MigrateResponse, request: &MigrateRequest) -> String {
+    let mut text = lint_text(&done.lint);
+    let verb = match (request.direction, done.dry_run) {
+        (Direction::Upgrade, true) => "would apply",
+        (Direction::Upgrade, false) => "applied",
+        (Direction::Downgrade, true) => "would take back",
+        (Direction::Downgrade, false) => "took back",
+        (Direction::Status | Direction::Lint, _) => "",
+    };
+    for one in &done.applied {
+        text.push_str(&format!("{verb} {}\n", one.migration_file));
+    }
+    if let Some(failed) = &done.failed_at {
+        let failure = &failed.failure;
+        text.push_str(&format!("FAILED {}: {}\n", failed.migration_file, failure.message));
+        text.push_str(
+            &failure.hint.as_ref().map_or_else(String::new, |hint| format!("  {hint}\n")),
+        );
+    }
+    if let Some(backup) = &done.backup_file {
+        text.push_str(&format!("backed up before as {backup}\n"));
+    }
+    let version = done
+        .version
+        .map_or_else(|| "nothing is applied".into(), |version| format!("at version {version}"));
+    let pending = match done.pending.as_slice() {
+        [] => "nothing is pending".to_owned(),
+        some => format!("{} pending", some.len()),
+    };
+    text.push_str(&format!("{version}, {pending}\n"));
+    if request.direction == Direction::Status && !done.pending.is_empty() {
+        let row = |one: &Version| {
+            let back = if one.reversible { "yes" } else { "no" };
+            vec![one.version.to_string(), one.migration_file.clone(), back.to_owned()]
+        };
+        let rows: Vec<Vec<String>> = done.pending.iter().map(row).collect();
+        text.push_str(&table(&["PENDING", "FILE", "REVERSIBLE"], &rows));
+    }
+    text
+}
+
+fn lint_text(findings: &[Finding]) -> String {
+    let line = |one: &Finding| {
+        let refused =
+            one.refused.as_ref().map_or_else(String::new, |why| format!("\n  REFUSED: {why}"));
+        let help = one.help.as_ref().map_or_else(String::new, |help| format!("\n  {help}"));
+        format!(
+            "{}:{}: {}: {}{refused}{help}\n",
+            one.migration_file, one.line, one.rule, one.message
+        )
+    };
+    findings.iter().map(line).collect()
+}

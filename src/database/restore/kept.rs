@@ -1,0 +1,123 @@
+//! After a swap: the database that was replaced takes its name back, or goes for good.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::super::backup::{Job, Standing, maintenance, ms_between, scratch};
+use super::super::{Failure, Outcome};
+use super::note::{Held, Note, Notes, Step};
+use super::resume;
+use super::swap::{self, Move};
+
+const LIST: &str = "`simctl db restore --list` shows what is kept";
+
+/// A database that was replaced and is kept.
+#[derive(Clone, Debug, Serialize)]
+pub struct Kept {
+    pub name: String,
+    pub database: String,
+    pub backup: String,
+    pub replaced_at: DateTime<Utc>,
+}
+
+/// All of them.
+#[derive(Clone, Debug, Serialize)]
+pub struct KeptResponse {
+    pub success: bool,
+    pub kept: Vec<Kept>,
+}
+
+/// What became of a database that was kept.
+#[derive(Clone, Debug, Serialize)]
+pub struct UndoResponse {
+    pub success: bool,
+    pub database: String,
+    /// What the restored copy is called now; none: the kept one was dropped.
+    pub restored_as: Option<String>,
+    pub swap_ms: Option<u64>,
+}
+
+/// What is kept on this server.
+pub async fn list(job: &Job<'_>) -> Outcome<KeptResponse> {
+    let kept = swapped(job).await?.iter().map(|held| shown(&held.note)).collect();
+    Ok(KeptResponse { success: true, kept })
+}
+
+fn shown(note: &Note) -> Kept {
+    Kept {
+        name: note.kept_name.clone(),
+        database: note.database.clone(),
+        backup: note.backup.clone(),
+        replaced_at: note.began_at,
+    }
+}
+
+async fn swapped(job: &Job<'_>) -> Outcome<Vec<Held>> {
+    let session = maintenance(job.bench, &[]).await?;
+    let system = Standing::of(&session).await?.system;
+    session.close().await;
+    let waiting = Notes::of(&job.catalogue)?.waiting()?;
+    let ours = |held: &Held| held.note.step == Step::Swapped && held.note.system == system;
+    Ok(waiting.into_iter().filter(ours).collect())
+}
+
+/// The one of that name, kept or of the database that was replaced; of several the newest.
+async fn find(job: &Job<'_>, name: &str) -> Outcome<Held> {
+    let all = swapped(job).await?;
+    let is_meant = |held: &Held| held.note.kept_name == name || held.note.database == name;
+    all.into_iter().rev().find(is_meant).ok_or_else(|| {
+        Failure::invalid(
+            format!("nothing is kept that is called {name} or was replaced under that name"),
+            LIST,
+        )
+    })
+}
+
+/// What would be acted on, for the person who decides.
+pub async fn look(job: &Job<'_>, name: &str) -> Outcome<Kept> {
+    Ok(shown(&find(job, name).await?.note))
+}
+
+/// The replaced database takes its name back; the copy gets its own again.
+pub async fn undo(job: &Job<'_>, name: &str) -> Outcome<UndoResponse> {
+    let mut held = find(job, name).await?;
+    held.step(Step::SwappingBack)?;
+    let note = held.note.clone();
+    let session =
+        maintenance(job.bench, &[&note.database, &note.copy_name, &note.kept_name]).await?;
+    let began = (job.clock)();
+    let comment = format!("simctl: restored from the backup {}, and put aside again", note.backup);
+    let leaves = Move { from: &note.database, to: &note.copy_name, comment: Some(&comment) };
+    let takes = Move { from: &note.kept_name, to: &note.database, comment: None };
+    let exchanged = swap::exchange(&session, Some(&leaves), &takes).await;
+    session.close().await;
+    if let Err(failure) = exchanged {
+        let settled = resume::settle_one(job.bench, &mut held, (job.clock)()).await?;
+        if settled.swapped {
+            return Err(Failure { hint: Some(settled.sentence), ..failure });
+        }
+    }
+    let swap_ms = Some(ms_between(began, (job.clock)()));
+    held.forget()?;
+    Ok(UndoResponse {
+        success: true,
+        database: note.database,
+        restored_as: Some(note.copy_name),
+        swap_ms,
+    })
+}
+
+/// Drops what was kept; there is no undo after that.
+pub async fn drop_kept(job: &Job<'_>, name: &str) -> Outcome<UndoResponse> {
+    let held = find(job, name).await?;
+    let session = maintenance(job.bench, &[&held.note.kept_name]).await?;
+    if super::oid(&session, &held.note.kept_name).await? != held.note.live {
+        let message = format!("{} is not the database that was kept", held.note.kept_name);
+        return Err(Failure::refused(message, "somebody renamed it; look, and drop it yourself"));
+    }
+    scratch::drop_database(&session, &held.note.kept_name).await?;
+    session.close().await;
+    let database = held.note.database.clone();
+    held.forget()?;
+    Ok(UndoResponse { success: true, database, restored_as: None, swap_ms: None })
+}
