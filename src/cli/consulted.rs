@@ -96,7 +96,7 @@ mod tests {
         Record::Judged(Verdict { agent, accepted, reason, answers: Vec::new() })
     }
 
-    fn about() -> About {
+    fn somewhere() -> About {
         About { incident: None, target: "redis-test".into() }
     }
 
@@ -106,9 +106,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_running_engine_stays_the_only_writer() {
+        let about = somewhere();
         let bench = Bench::with(example::incident()).await;
         let store = sqlite(&bench.context).await;
-        let came = on_record(&bench.context, Arc::clone(&store), &about(), async |_, record| {
+        let came = on_record(&bench.context, Arc::clone(&store), &about, async |_, record| {
             record(asked(5));
             record(judged(true));
             Ok(7)
@@ -125,6 +126,7 @@ mod tests {
 
     #[tokio::test]
     async fn without_an_engine_what_was_asked_is_on_record_and_counts_the_next_time() {
+        let about = somewhere();
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("simctl.toml");
         std::fs::write(&file, "[lab]\nenabled = false\n").unwrap();
@@ -136,16 +138,15 @@ mod tests {
         };
         let context = Context::load(&flags, Print { json: false }).unwrap();
         let store = sqlite(&context).await;
-        let refused =
-            on_record(&context, Arc::clone(&store), &about(), async |standing, record| {
-                assert_eq!(standing, StandingNow::default());
-                record(asked(5));
-                record(judged(false));
-                Err::<(), _>("it says nothing".to_owned())
-            });
+        let refused = on_record(&context, Arc::clone(&store), &about, async |standing, record| {
+            assert_eq!(standing, StandingNow::default());
+            record(asked(5));
+            record(judged(false));
+            Err::<(), _>("it says nothing".to_owned())
+        });
         assert_eq!(refused.await.unwrap_err().to_string(), "it says nothing");
         let standing =
-            on_record(&context, Arc::clone(&store), &about(), async |standing, _| Ok(standing));
+            on_record(&context, Arc::clone(&store), &about, async |standing, _| Ok(standing));
         let standing = standing.await.unwrap();
         assert_eq!((standing.today.micro_usd, standing.failures), (5, 1));
         let records = store.events(0, 10).await.unwrap();
@@ -158,6 +159,7 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_more_is_asked_once_it_cannot_be_put_on_record() {
+        let about = somewhere();
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("simctl.toml");
         std::fs::write(&file, "[lab]\nenabled = false\n").unwrap();
@@ -165,7 +167,7 @@ mod tests {
             Flags { config: Some(file), state_dir: Some(dir.path().into()), ..Flags::default() };
         let context = Context::load(&flags, Print { json: false }).unwrap();
         let store = sqlite(&context).await;
-        let came = on_record(&context, Arc::clone(&store), &about(), async |_, record| {
+        let came = on_record(&context, Arc::clone(&store), &about, async |_, record| {
             let (now, long) = (clock::now(), std::time::Duration::from_secs(60));
             store.take_lease("another engine", now, long).await.unwrap();
             record(asked(5));

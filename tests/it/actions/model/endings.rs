@@ -303,7 +303,7 @@ async fn an_inspection_is_asked_anew_and_can_be_cited() {
         let changes = &look["seen"]["parts"][0];
         assert_eq!(changes["part"], "changes", "{look}");
         let rows = changes["rows"].as_array().expect("rows");
-        let limit = json!(["maxmemory", "52428800", "5242880"]);
+        let limit = json!(["\u{27e6}maxmemory\u{27e7}", "52428800", "5242880"]);
         assert!(rows.contains(&limit), "{rows:?}");
         let mut answer = good_answer(&case);
         answer["causes"][0]["evidence"] = json!([look["id"]]);
