@@ -16,6 +16,10 @@ use crate::domain::injection::InjectionState;
 use crate::domain::job::JobEnd;
 use crate::domain::proposal::Proposal;
 
+mod before;
+
+pub use before::before;
+
 /// The line for an event; `None` for events that tell a reader nothing, or nothing that a line of the agent's log
 /// does not tell. `names` gives what people call an incident: its number with its severity (`INC-0042 critical`).
 pub fn sentence(event: &Event, names: &dyn Fn(IncidentId) -> Option<String>) -> Option<String> {
@@ -39,9 +43,11 @@ pub fn sentence(event: &Event, names: &dyn Fn(IncidentId) -> Option<String>) -> 
 /// The agent streams a line of its log beside each of these.
 pub(crate) fn is_told_by_the_log(body: &EventBody) -> bool {
     match body {
-        EventBody::ModelAsked { .. }
-        | EventBody::ModelJudged { .. }
-        | EventBody::Diagnosed { .. }
+        // What a person asked has no log of its own.
+        EventBody::ModelAsked { execution, .. } | EventBody::ModelJudged { execution, .. } => {
+            execution.is_some()
+        }
+        EventBody::Diagnosed { .. }
         | EventBody::Proposed { .. }
         | EventBody::ActionStarted { .. }
         | EventBody::ActionFinished { .. }

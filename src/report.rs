@@ -84,7 +84,7 @@ impl Doc {
 }
 
 /// Text from outside as plain words on one line.
-fn inline(text: &str) -> String {
+pub(crate) fn inline(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for c in clean(&text.lines().collect::<Vec<_>>().join(" ")).chars() {
         match c {

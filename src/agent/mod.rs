@@ -4,6 +4,8 @@
 //! It asks the server, lets `diagnose` judge, and proposes the least destructive remedy whose precondition
 //! holds right now. It changes nothing.
 
+use futures::future::BoxFuture;
+
 use crate::actions;
 use crate::diagnose::facts::Facts;
 use crate::diagnose::{self, postgres_connections};
@@ -33,17 +35,20 @@ const MOST_LOOKS: u32 = 2;
 /// So many earlier incidents are told of.
 const MOST_SHOWN: usize = 5;
 
-/// Finds the cause and chooses a remedy. Read-only. `similar` remembers earlier incidents like it.
+/// Remembers earlier incidents like one, by its finding and what its cause seems to be.
+pub type Recall<'a> = &'a (dyn Fn(Incident) -> BoxFuture<'a, Vec<SimilarIncident>> + Send + Sync);
+
+/// Finds the cause and chooses a remedy. Read-only.
 pub async fn investigate(
     server: &Server,
     incident: &Incident,
     known: &Known,
-    similar: impl Future<Output = Vec<SimilarIncident>>,
+    recall: Recall<'_>,
     report: Report<'_>,
 ) -> Investigation {
     think(report, narration::opening(incident));
-    let gathered = gather(server, incident, known, report);
-    let (facts, similar) = futures::future::join(gathered, similar).await;
+    let facts = gather(server, incident, known, report).await;
+    let similar = remember(incident, &facts, recall, report).await;
     by_the_playbook((server, incident, known), &facts, &similar, report).await
 }
 
@@ -51,24 +56,38 @@ pub async fn investigate(
 pub async fn consult(
     advisor: &model::Advisor,
     (server, incident, known): (&Server, &Incident, &Known),
-    similar: &[SimilarIncident],
+    recall: Recall<'_>,
     report: Report<'_>,
     record: model::Recording<'_>,
 ) -> Investigation {
     think(report, narration::opening(incident));
-    let newest = &similar[..similar.len().min(MOST_SHOWN)];
-    for line in narration::remembered(newest) {
-        think(report, line);
-    }
     let facts = gather(server, incident, known, report).await;
+    let similar = remember(incident, &facts, recall, report).await;
+    let newest = &similar[..similar.len().min(MOST_SHOWN)];
     let question = model::Question { server, incident, known, facts: &facts, similar: newest };
     match Box::pin(model::advise(advisor, &question, report, record)).await {
         Ok(investigation) => investigation,
         Err(reason) => {
             think(report, format!("The playbook decides: {}.", reason.trim_end_matches('.')));
-            by_the_playbook((server, incident, known), &facts, similar, report).await
+            by_the_playbook((server, incident, known), &facts, &similar, report).await
         }
     }
+}
+
+/// Incidents of the same finding and cause, or of the same target where nothing points to a cause yet.
+async fn remember(
+    incident: &Incident,
+    facts: &Facts,
+    recall: Recall<'_>,
+    report: Report<'_>,
+) -> Vec<SimilarIncident> {
+    let judged = Incident { diagnosis: Some(diagnose::diagnose(facts)), ..incident.clone() };
+    let similar = recall(judged).await;
+    let newest = &similar[..similar.len().min(MOST_SHOWN)];
+    for line in narration::remembered(newest) {
+        think(report, line);
+    }
+    similar
 }
 
 async fn by_the_playbook(

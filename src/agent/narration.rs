@@ -1,11 +1,12 @@
 //! The agent's words: why it asks, what it concluded, what it chose and what it left.
 
 use crate::domain::diagnosis::{Diagnosis, Grade, JudgedCause};
-use crate::domain::ids::{ActionId, incident_name};
+use crate::domain::ids::ActionId;
 use crate::domain::incident::Incident;
 use crate::domain::proposal::{Draft, ProposedStep, Undo};
 
 use super::playbook::{Candidate, Remedies};
+use crate::narrate::before;
 use crate::ports::store::SimilarIncident;
 
 /// Why the questions that follow are asked.
@@ -20,15 +21,7 @@ pub(super) fn opening(incident: &Incident) -> String {
 
 /// What was done about incidents like it before, and whether it worked.
 pub(super) fn remembered(similar: &[SimilarIncident]) -> Vec<String> {
-    let one = |before: &SimilarIncident| {
-        let done: Vec<String> =
-            before.actions.iter().map(|(action, result)| format!("{action} ({result})")).collect();
-        let done = if done.is_empty() { "nothing was done".into() } else { done.join(", ") };
-        let cause = before.cause.as_deref().unwrap_or("no known cause");
-        let end = if before.resolved { "resolved" } else { "not resolved" };
-        format!("Before: {}, {cause}: {done}; {end}.", incident_name(before.number))
-    };
-    similar.iter().map(one).collect()
+    similar.iter().map(|one| format!("Like it before: {}.", before(one))).collect()
 }
 
 pub(super) fn another_look() -> String {

@@ -351,5 +351,6 @@ fn an_investigation_can_run_beside_others() {
     let server = server(Engine::Redis);
     let incident = incident(FindingKind::WritesRefused, &server, "Writes are refused.");
     let known = Known::default();
-    is_send(&investigate(&server, &incident, &known, async { Vec::new() }, &|_| {}));
+    let nothing: Recall<'_> = &|_| Box::pin(async { Vec::new() });
+    is_send(&investigate(&server, &incident, &known, nothing, &|_| {}));
 }

@@ -7,12 +7,14 @@ use anyhow::{anyhow, bail};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use super::consulted::{About, on_record};
 use super::context::Context;
 use super::print::json_text;
 use super::{Done, NO, bad_input};
 use crate::agent::model::trial::{self, Step};
-use crate::agent::model::{self, Advisor};
+use crate::agent::model::{self, Advisor, Before, Inquiry, Recording};
 use crate::config::agent::TapeFlags;
+use crate::domain::effect::Known;
 use crate::domain::execution::PhaseLine;
 use crate::targets::Server;
 
@@ -74,10 +76,16 @@ pub(super) fn advisor(context: &Context) -> anyhow::Result<Advisor> {
 }
 
 async fn ask(context: &Context, question: &str, target: Option<&str>) -> Done {
+    if question.trim().is_empty() {
+        return Err(bad_input(
+            "there is no question; write one, as \"who holds the connections?\"",
+        ));
+    }
     let advisor = advisor(context)?;
     let lab = context.lab().await?;
     let servers = context.servers(lab.as_ref()).await;
     let server = one_of(&servers, target)?;
+    let store = context.open_store(&context.store_url(lab.as_ref())).await?;
     let print = context.print;
     let report = |line: PhaseLine| {
         let told = if print.json {
@@ -89,8 +97,16 @@ async fn ask(context: &Context, question: &str, target: Option<&str>) -> Done {
         // Nobody reads on; the answer is of no use then, and no harm.
         drop(told);
     };
-    let spent = model::question(&advisor, server, question, &report).await;
-    let spent = spent.map_err(|reason| anyhow!("{}: {reason}", advisor.name()))?;
+    let id = &server.target.id;
+    let baseline = store.load().await?.baselines.remove(id).unwrap_or_default();
+    let known = Known { baseline, ..Known::default() };
+    let about = About { incident: None, target: id.clone() };
+    let asking = async |standing, record: Recording<'_>| {
+        let before = Before { standing, ..Before::default() };
+        let inquiry = Inquiry { server, asked: question, known, before };
+        model::question(&advisor, inquiry, &report, record).await
+    };
+    let spent = on_record(context, store, &about, asking).await?;
     print.progress(&format!("{}: {spent}", advisor.name()));
     Ok(ExitCode::SUCCESS)
 }

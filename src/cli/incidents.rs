@@ -167,6 +167,9 @@ async fn show(context: &Context, number: u64) -> Done {
     }
     let events = report::events_of(&*store, &incident).await?;
     print.line(summary(&incident))?;
+    for one in store.similar(&incident, MOST_SIMILAR).await? {
+        print.line(format_args!("before   {}", narrate::before(&one)))?;
+    }
     let waiting = incident.active_execution().and_then(|execution| execution.proposal.as_ref());
     if let Some(proposal) = waiting {
         print.line(super::show::proposal(&incident, proposal))?;
@@ -179,6 +182,9 @@ async fn show(context: &Context, number: u64) -> Done {
     }
     Ok(ExitCode::SUCCESS)
 }
+
+/// Earlier incidents that are shown beside one.
+const MOST_SIMILAR: u32 = 5;
 
 fn summary(incident: &Incident) -> String {
     let cause = incident.diagnosis.as_ref().and_then(|diagnosis| diagnosis.leading());

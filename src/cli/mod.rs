@@ -17,6 +17,7 @@ mod agent;
 mod audit;
 mod completions;
 mod config;
+mod consulted;
 mod context;
 mod db;
 mod decide;

@@ -2,21 +2,24 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use clap::Args;
 use serde_json::json;
 
 use super::Done;
+use super::consulted::{About, on_record};
 use super::context::{Context, stored_incident};
 use super::parse::{self, When};
 use super::print::{Print, or_dash, time};
-use crate::agent::model;
+use crate::agent::model::{self, Recording};
 use crate::domain::ids::incident_name;
+use crate::domain::incident::Incident;
 use crate::engine::clock;
 use crate::metrics::{Counts, Group, Slow, Spread, Stages, Success};
 use crate::narrate::duration;
-use crate::ports::store::ActionLine;
+use crate::ports::store::{ActionLine, Store};
 
 /// List executed actions, newest first
 #[derive(Debug, Args)]
@@ -40,7 +43,7 @@ pub(super) struct Report {
     /// Write it to a file instead
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Add a telling by the configured model, marked as such
+    /// Add a telling by the configured model below the facts, marked as such; its cost is on record
     #[arg(long)]
     model: bool,
 }
@@ -99,11 +102,10 @@ pub(super) async fn report(context: &Context, args: &Report) -> Done {
     let store = context.store().await?;
     let incident = stored_incident(&*store, args.incident).await?;
     let mut markdown = crate::report::from_store(&*store, args.incident).await?.unwrap_or_default();
-    if args.model {
-        let advisor = super::agent::advisor(context)?;
-        let events = crate::report::events_of(&*store, &incident).await?;
-        let told = model::narrative(&advisor, &incident, &events).await;
-        markdown.push_str(&told.map_err(|reason| anyhow!("{}: {reason}", advisor.name()))?);
+    // The facts do not wait for a model's words, nor go when there are none.
+    let told = if args.model { Some(told(context, &store, &incident).await) } else { None };
+    if let Some(Ok(section)) = &told {
+        markdown.push_str(section);
     }
     let print = context.print;
     match &args.output {
@@ -117,7 +119,23 @@ pub(super) async fn report(context: &Context, args: &Report) -> Done {
         }
         None => print.line(markdown.trim_end())?,
     }
+    told.transpose().context("the facts are all there is")?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The section of a model's.
+async fn told(
+    context: &Context,
+    store: &Arc<dyn Store>,
+    incident: &Incident,
+) -> anyhow::Result<String> {
+    let advisor = super::agent::advisor(context)?;
+    let events = crate::report::events_of(&**store, incident).await?;
+    let about = About { incident: Some(incident.id), target: incident.target.clone() };
+    let asking = async |standing, record: Recording<'_>| {
+        model::narrative(&advisor, (incident, &events), standing, record).await
+    };
+    on_record(context, Arc::clone(store), &about, asking).await
 }
 
 pub(super) async fn metrics(context: &Context, args: &Metrics) -> Done {

@@ -19,6 +19,10 @@ pub enum Purpose {
     Repair,
     /// For its answer without any text of the server's.
     Doubt,
+    /// To answer a question of an operator's.
+    Answer,
+    /// To tell what happened in an incident.
+    Narrate,
 }
 
 impl Purpose {
@@ -29,6 +33,8 @@ impl Purpose {
             Self::Decide => "decide",
             Self::Repair => "repair",
             Self::Doubt => "doubt",
+            Self::Answer => "answer",
+            Self::Narrate => "narrate",
         }
     }
 }
@@ -108,16 +114,24 @@ pub struct Exchange {
     pub latency_ms: u64,
 }
 
-/// Whether what a model came to is what is proposed.
+/// Whether what a model came to is of use: in an investigation, whether it is what is proposed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
     /// The model's own name.
     pub agent: String,
     pub accepted: bool,
-    /// What was accepted, or why the playbook decides instead.
+    /// What was accepted, or why it is not; the playbook decides then.
     pub reason: String,
     /// The model's answers, as they were read: one, or the two that differ.
     pub answers: Vec<Value>,
+}
+
+/// What is recorded of a consultation, as it happens.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Record {
+    Asked(Box<Exchange>),
+    Judged(Verdict),
 }
 
 /// What asking models has cost today and how it went, over all incidents.
@@ -125,7 +139,7 @@ pub struct Verdict {
 pub struct Standing {
     pub day: Option<NaiveDate>,
     pub spend: Spend,
-    /// Investigations in a row that came to nothing.
+    /// Consultations in a row that came to nothing.
     pub failures: u32,
     pub failed_at: Option<DateTime<Utc>>,
 }
@@ -140,7 +154,7 @@ impl Standing {
         self.spend += spend;
     }
 
-    /// Counts how an investigation went.
+    /// Counts how a consultation went.
     pub fn judge(&mut self, at: DateTime<Utc>, accepted: bool) {
         if accepted {
             (self.failures, self.failed_at) = (0, None);

@@ -8,7 +8,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::change::Change;
-use super::consult::{Exchange, StandingNow, Verdict};
+use super::consult::{Record, StandingNow};
 use super::diagnosis::Diagnosis;
 use super::execution::{Output, PhaseLine, Seen, Verification};
 use super::finding::FindingKind;
@@ -118,6 +118,12 @@ pub enum Command {
         incident: u64,
         typed: Option<String>,
     },
+    /// Puts on record that a model was asked in the operator's name, beside any investigation, and what came of it.
+    Consulted {
+        incident: Option<IncidentId>,
+        target: Option<TargetId>,
+        record: Record,
+    },
 }
 
 /// A command, and who gave it.
@@ -205,17 +211,11 @@ pub enum Input {
         execution: ExecutionId,
         line: PhaseLine,
     },
-    /// A model was asked.
-    ModelAsked {
+    /// A model was asked, or what it answered was judged.
+    Consulted {
         incident: IncidentId,
         execution: ExecutionId,
-        exchange: Box<Exchange>,
-    },
-    /// A model's answer was judged.
-    ModelJudged {
-        incident: IncidentId,
-        execution: ExecutionId,
-        verdict: Verdict,
+        record: Record,
     },
     Diagnosed {
         incident: IncidentId,

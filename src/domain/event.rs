@@ -87,14 +87,16 @@ pub enum EventBody {
         execution: ExecutionId,
         line: PhaseLine,
     },
-    /// One call to a model, the whole of it.
+    /// One call to a model, the whole of it. Without an execution: in a person's name, beside investigations.
     ModelAsked {
-        execution: ExecutionId,
+        #[serde(default)]
+        execution: Option<ExecutionId>,
         exchange: Box<Exchange>,
     },
     /// What became of a model's answer.
     ModelJudged {
-        execution: ExecutionId,
+        #[serde(default)]
+        execution: Option<ExecutionId>,
         verdict: Verdict,
     },
     Diagnosed {

@@ -4,6 +4,7 @@
 //! 500 ms, renews the lease every third of its life, and looks for a store that is away every second.
 
 mod abilities;
+mod alone;
 pub mod clock;
 pub mod drill;
 pub mod handle;
@@ -20,5 +21,6 @@ mod snapshot;
 pub mod tasks;
 mod verify;
 
+pub use alone::record as record_alone;
 pub use lease::wait_until_free;
 pub use run::{Parts, Running, start, start_with};

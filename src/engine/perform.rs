@@ -18,7 +18,8 @@ use super::tasks::Tasks;
 use super::verify;
 use crate::actions::{self, Action, ActionError};
 use crate::agent;
-use crate::agent::model::{Advisor, Record};
+use crate::agent::model::Advisor;
+use crate::domain::consult::Record;
 use crate::domain::diagnosis::Diagnosis;
 use crate::domain::effect::{Effect, Goal, Input, Investigation, Known, Prepared, RanStep};
 use crate::domain::execution::{Check, Output, PhaseLine, Verification};
@@ -62,10 +63,7 @@ impl Work {
     /// Keeps what a model was asked and said.
     fn record(&self, record: Record) {
         let (incident, execution) = (self.incident, self.execution);
-        self.done(match record {
-            Record::Asked(exchange) => Input::ModelAsked { incident, execution, exchange },
-            Record::Judged(verdict) => Input::ModelJudged { incident, execution, verdict },
-        });
+        self.done(Input::Consulted { incident, execution, record });
     }
 
     fn done(&self, input: Input) {
@@ -227,16 +225,15 @@ impl Performer {
                 let about = (&*incident.source, request);
                 return ended(agent::request::again(&one.server, about, &report).await);
             }
-            let similar = similar(&*store, &incident);
+            let recall = |like| similar(Arc::clone(&store), like).boxed();
             let Some(advisor) = advisor else {
                 let found =
-                    agent::investigate(&one.server, &incident, &known, similar, &report).await;
+                    agent::investigate(&one.server, &incident, &known, &recall, &report).await;
                 return ended(found);
             };
             let record = |record| work.record(record);
-            let similar = similar.await;
             let about = (&one.server, &incident, &known);
-            let consult = agent::consult(&advisor, about, &similar, &report, &record);
+            let consult = agent::consult(&advisor, about, &recall, &report, &record);
             ended(Box::pin(consult).await)
         });
     }
@@ -346,10 +343,10 @@ impl Performer {
 }
 
 /// What was done about incidents like it; a store that is slow or away remembers nothing.
-async fn similar(store: &dyn Store, incident: &Incident) -> Vec<SimilarIncident> {
+async fn similar(store: Arc<dyn Store>, incident: Incident) -> Vec<SimilarIncident> {
     const MOST: u32 = 20;
     const PATIENCE: Duration = Duration::from_secs(1);
-    let found = tokio::time::timeout(PATIENCE, store.similar(incident, MOST)).await;
+    let found = tokio::time::timeout(PATIENCE, store.similar(&incident, MOST)).await;
     found.ok().and_then(Result::ok).unwrap_or_default()
 }
 

@@ -1,7 +1,6 @@
 //! Questions of the console, answered out of the store.
 
 use std::path::Path;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
@@ -9,8 +8,8 @@ use super::message::{Answer, Question};
 use super::record_answers;
 use crate::domain::ids::incident_name;
 use crate::domain::incident::Incident;
-use crate::narrate::duration;
-use crate::ports::store::{SimilarIncident, Store};
+use crate::narrate::before;
+use crate::ports::store::Store;
 use crate::report;
 
 /// Past incidents that are shown as similar.
@@ -83,20 +82,5 @@ fn subject(question: &Question) -> String {
 /// Earlier incidents like this one, newest first, each as a line: what helped, or that nothing did.
 async fn similar(store: &dyn Store, incident: &Incident) -> anyhow::Result<Vec<String>> {
     let found = store.similar(incident, SIMILAR).await?;
-    Ok(found.iter().filter(|one| one.number != incident.number).map(similar_line).collect())
-}
-
-fn similar_line(one: &SimilarIncident) -> String {
-    let done: Vec<_> = one.actions.iter().map(|(action, _)| action.as_str()).collect();
-    let took = |seconds: f64| Duration::try_from_secs_f64(seconds).unwrap_or_default().as_millis();
-    let took = one.took_s.map(|s| duration(u64::try_from(took(s)).unwrap_or(u64::MAX)));
-    let how = match (one.resolved, done.as_slice()) {
-        (true, []) => "resolved without an action".to_owned(),
-        (true, _) => format!("fixed by {}", done.join(", ")),
-        (false, []) => "not resolved, nothing was done".to_owned(),
-        (false, _) => format!("not resolved by {}", done.join(", ")),
-    };
-    let took = took.map(|took| format!(", {took}")).unwrap_or_default();
-    let at = one.opened_at.format("%Y-%m-%d %H:%M");
-    format!("{} {at} {} {how}{took}", incident_name(one.number), one.target)
+    Ok(found.iter().filter(|one| one.number != incident.number).map(before).collect())
 }

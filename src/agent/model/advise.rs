@@ -9,15 +9,15 @@ use super::decide::{Decided, Undecided, decide};
 use super::explore::{Ground, Seen, explore};
 use super::node::{Lexicon, Mode, Node, Writer};
 use super::prompt;
-use super::talk::{Before, Talk, barred};
-use super::{Advisor, Record, Recording};
+use super::talk::{Before, Talk};
+use super::{Advisor, Recording};
 use crate::actions;
 use crate::agent::playbook::Remedies;
 use crate::agent::{Report, choose, think};
 use crate::config::agent::Share;
 use crate::diagnose;
 use crate::diagnose::facts::Facts;
-use crate::domain::consult::{Purpose, Verdict};
+use crate::domain::consult::Purpose;
 use crate::domain::diagnosis::Diagnosis;
 use crate::domain::effect::{Investigation, Known};
 use crate::domain::ids::ActionId;
@@ -44,10 +44,7 @@ pub async fn advise(
     record: Recording<'_>,
 ) -> Result<Investigation, String> {
     let before = Before { incident: on.incident.model_spend, standing: on.known.model };
-    if let Some(reason) = barred(advisor.limits(), &before) {
-        return Err(format!("{} is not asked: {reason}", advisor.name()));
-    }
-    let mut talk = Talk::new(advisor, report, record, before);
+    let mut talk = Talk::open(advisor, report, record, before)?;
     let mut answers = Vec::new();
     let came = Box::pin(consult(&mut talk, on, &mut answers)).await;
     let reason = match &came {
@@ -57,14 +54,7 @@ pub async fn advise(
         },
         Err(reason) => reason.clone(),
     };
-    let verdict = Verdict {
-        agent: advisor.name().to_owned(),
-        accepted: came.is_ok(),
-        reason: plain(&advisor.redactor.text(&reason), 1_000),
-        answers,
-    };
-    let reason = verdict.reason.clone();
-    record(Record::Judged(verdict));
+    let reason = talk.judged(came.is_ok(), &reason, answers);
     came.map_err(|_| format!("{} decides nothing here: {reason}", advisor.name()))
 }
 
@@ -80,7 +70,7 @@ async fn consult(
     let case = whole_case(on, share);
     let written = Writer { mode, redactor: &advisor.redactor, lexicon: &mut lexicon }.write(&case);
     let ground = Ground { server: on.server, finding: on.incident.finding, known: on.known, mode };
-    let task = (&written, prompt::LOOK);
+    let task = (&written, prompt::LOOK, Purpose::Look);
     let seen = explore(talk, ground, task, &mut lexicon).await?.seen;
     let case = with_looks(case, &seen);
     let diagnosis = judged(on, advisor, &seen);

@@ -2,26 +2,25 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
-use tokio::time::Instant;
+use serde_json::{Value, json};
+use tokio::time::{Instant, timeout_at};
 
 use super::clean::plain;
-use super::looks::{self, Look, Scene};
+use super::fit::fitted;
 use super::node::{Lexicon, Mode, Node, Writer};
 use super::prompt;
 use super::talk::Talk;
+use super::tools::{self, Tool};
 use crate::agent::Report;
-use crate::diagnose::facts::Facts;
 use crate::domain::consult::{Purpose, ToolCall};
 use crate::domain::diagnosis::Evidence;
 use crate::domain::effect::Known;
 use crate::domain::execution::{Output, Phase, PhaseLine};
 use crate::domain::finding::FindingKind;
+use crate::inspect::Desk;
 use crate::ports::model::{Ask, Message};
 use crate::targets::Server;
 
-/// Of one look's result.
-const LONGEST_RESULT: usize = 6_000;
 /// In one turn; the rest is told to come again.
 const CALLS_PER_TURN: usize = 4;
 
@@ -32,6 +31,14 @@ pub(super) struct Ground<'a> {
     pub(super) finding: FindingKind,
     pub(super) known: &'a Known,
     pub(super) mode: Mode,
+}
+
+impl Ground<'_> {
+    /// Where its server is inspected.
+    fn desk(&self) -> Desk {
+        let baseline = (!self.known.baseline.is_empty()).then(|| self.known.baseline.clone());
+        Desk::new(self.server.clone()).with_baseline(baseline)
+    }
 }
 
 /// What one look saw.
@@ -60,6 +67,8 @@ impl Seen {
 /// What came of it.
 pub(super) struct Explored {
     pub(super) seen: Vec<Seen>,
+    /// Its words when it had enough.
+    pub(super) said: String,
     /// The conversation, where the model did not come to an end by itself.
     pub(super) left: Option<Vec<Message>>,
 }
@@ -68,14 +77,26 @@ pub(super) struct Explored {
 pub(super) async fn explore(
     talk: &mut Talk<'_>,
     on: Ground<'_>,
-    (case, task): (&Value, &str),
+    (case, task, purpose): (&Value, &str, Purpose),
+    lexicon: &mut Lexicon,
+) -> Result<Explored, String> {
+    let mut desk = on.desk();
+    let explored = turns(talk, (on, &mut desk), (case, task, purpose), lexicon).await;
+    desk.close().await;
+    explored
+}
+
+async fn turns(
+    talk: &mut Talk<'_>,
+    (on, desk): (Ground<'_>, &mut Desk),
+    (case, task, purpose): (&Value, &str, Purpose),
     lexicon: &mut Lexicon,
 ) -> Result<Explored, String> {
     let opening = prompt::opening(case, task);
     let system = Message::System { text: prompt::RULES.into() };
     let mut ask = Ask {
         messages: vec![system, Message::User { text: opening }],
-        tools: looks::of(on.server.target.engine).map(Look::tool).collect(),
+        tools: tools::of(on.server.target.engine).map(Tool::offer).collect(),
         answer_tokens: talk.advisor.limits().answer_tokens,
         stream: talk.advisor.config.stream,
         ..Ask::default()
@@ -83,16 +104,16 @@ pub(super) async fn explore(
     let mut seen = Vec::new();
     let mut known = 0;
     for _ in 0..talk.advisor.limits().turns {
-        let reply = talk.ask(Purpose::Look, &ask, known).await?;
+        let reply = talk.ask(purpose, &ask, known).await?;
         known = ask.messages.len();
         if reply.calls.is_empty() {
-            return Ok(Explored { seen, left: None });
+            return Ok(Explored { seen, said: reply.text, left: None });
         }
         let calls: Vec<ToolCall> = numbered(reply.calls, known);
         ask.messages.push(Message::Assistant { text: reply.text, calls: calls.clone() });
         for (place, call) in calls.into_iter().enumerate() {
             let text = if place < CALLS_PER_TURN {
-                take(talk, on, &call, lexicon, &mut seen).await
+                take(talk, (on, desk), &call, lexicon, &mut seen).await
             } else {
                 refused("too many looks at once; ask again", talk.report)
             };
@@ -104,7 +125,7 @@ pub(super) async fn explore(
         Phase::Thinking,
         format!("{} has looked {turns} times; now it must answer.", talk.advisor.short_name()),
     ));
-    Ok(Explored { seen, left: Some(ask.messages) })
+    Ok(Explored { seen, said: String::new(), left: Some(ask.messages) })
 }
 
 /// Some servers leave the ids of calls out, and the protocol wants them back.
@@ -120,53 +141,52 @@ fn numbered(calls: Vec<ToolCall>, turn: usize) -> Vec<ToolCall> {
 
 async fn take(
     talk: &Talk<'_>,
-    on: Ground<'_>,
+    (on, desk): (Ground<'_>, &mut Desk),
     call: &ToolCall,
     lexicon: &mut Lexicon,
     seen: &mut Vec<Seen>,
 ) -> String {
     let redactor = &talk.advisor.redactor;
-    let offered = looks::of(on.server.target.engine).find(|look| look.name == call.name);
-    let Some(look) = offered else {
+    let offered = tools::of(on.server.target.engine).find(|tool| tool.name() == call.name);
+    let Some(tool) = offered else {
         let name = plain(&call.name, 60);
         return refused(&format!("there is no tool `{name}`"), talk.report);
     };
     let resolve = |said: &str| lexicon.resolve(said, redactor);
-    let given = match look.read(&call.arguments, &resolve) {
+    let given = match tool.read(&call.arguments, &resolve) {
         Ok(given) => given,
         Err(reason) => return refused(&plain(&reason, 200), talk.report),
     };
-    let asked = format!("{} {}", look.name, plain(&redactor.text(&call.arguments), 200));
+    let asked = format!("{} {}", tool.name(), plain(&redactor.text(&call.arguments), 200));
     say(talk.report, Phase::Command, format!("look: {asked}   [read-only]"), None);
     let began = Instant::now();
-    let facts = observe(on).await;
-    let result = (look.see)(&Scene { facts: &facts, known: on.known }, &given);
+    let looked = timeout_at(talk.until(), given.ask(on, desk, redactor.share())).await;
     let took = began.elapsed();
+    let result = looked.unwrap_or_else(|_| {
+        // What it was asked still runs on that session.
+        *desk = on.desk();
+        Err("it took longer than the time that is left".into())
+    });
     match result {
         Ok(node) => {
+            let node = fitted(node, redactor);
             let value = Writer { mode: on.mode, redactor, lexicon }.write(&node);
-            let text = cut(&value.to_string());
-            say(talk.report, Phase::Result, plain(&text, 160), Some(took));
+            say(talk.report, Phase::Result, plain(&value.to_string(), 160), Some(took));
             let id = format!("m{}", seen.len() + 1);
-            let told = format!("{{\"id\":\"{id}\",\"seen\":{text}}}");
+            let told = json!({"id": &id, "seen": value}).to_string();
             seen.push(Seen { id, asked, node });
             told
         }
         Err(reason) => {
             say(talk.report, Phase::Result, reason.clone(), Some(took));
-            format!("{{\"nothing\":\"{}\"}}", plain(&reason, 200))
+            json!({"nothing": plain(&reason, 200)}).to_string()
         }
     }
 }
 
-/// Asks the server anew, so that a look never tells of the past.
-async fn observe(on: Ground<'_>) -> Facts {
-    on.server.facts(on.finding, on.known, &|_| ()).await
-}
-
 fn refused(reason: &str, report: Report<'_>) -> String {
     say(report, Phase::Result, format!("a look was refused: {reason}"), None);
-    format!("{{\"error\":\"{}\"}}", reason.replace(['"', '\\'], "'"))
+    json!({ "error": reason }).to_string()
 }
 
 fn say(report: Report<'_>, phase: Phase, text: String, took: Option<Duration>) {
@@ -176,13 +196,4 @@ fn say(report: Report<'_>, phase: Phase, text: String, took: Option<Duration>) {
     });
     let line = PhaseLine { output, ..PhaseLine::say(phase, text) };
     report(line);
-}
-
-fn cut(text: &str) -> String {
-    let count = text.chars().count();
-    if count <= LONGEST_RESULT {
-        return text.to_owned();
-    }
-    let kept: String = text.chars().take(LONGEST_RESULT).collect();
-    format!("{kept}… ({} more characters cut)", count - LONGEST_RESULT)
 }

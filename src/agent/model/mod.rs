@@ -7,8 +7,8 @@
 use std::sync::Arc;
 
 use crate::config::Config;
-use crate::config::agent::{AgentConfig, AskLimits, Provider};
-use crate::domain::consult::{Exchange, Spend, Verdict};
+use crate::config::agent::{AgentConfig, AskLimits, Price, Provider};
+use crate::domain::consult::{Record, Spend};
 use crate::ports::model::{Ask, Message, Model, ModelError, Reply};
 
 mod advise;
@@ -19,6 +19,8 @@ mod check;
 pub mod clean;
 mod decide;
 mod explore;
+mod fit;
+mod inspected;
 mod looks;
 mod narrative;
 mod node;
@@ -29,23 +31,19 @@ mod reply;
 mod talk;
 mod tape;
 mod thoughts;
+mod tools;
 pub mod trial;
 
 #[cfg(test)]
 mod tests;
 
 pub use advise::{Question, advise};
-pub use ask::question;
+pub use ask::{Inquiry, question};
 pub use narrative::section as narrative;
 pub use redact::Redactor;
+pub use talk::Before;
 
-/// What is recorded of a consultation, as it happens.
-pub enum Record {
-    Asked(Box<Exchange>),
-    Judged(Verdict),
-}
-
-/// Where it goes.
+/// Where what is to be recorded of a consultation goes, as it happens.
 pub type Recording<'a> = &'a (dyn Fn(Record) + Send + Sync);
 
 /// A model that may be asked, and its bounds.
@@ -105,7 +103,8 @@ impl Advisor {
         let said = reply.calls.iter().map(|call| call.arguments.len()).sum::<usize>();
         let tokens_in = counted(reply.tokens_in, sent);
         let tokens_out = counted(reply.tokens_out, said + reply.text.len());
-        let price = self.config.price;
+        // A recording was paid for when it was made.
+        let price = if self.config.replay.is_some() { Price::default() } else { self.config.price };
         let micro = |tokens: u64, price: u64| tokens.saturating_mul(price) / 1_000_000;
         let micro_usd = micro(tokens_in, price.tokens_in) + micro(tokens_out, price.tokens_out);
         Spend { tokens_in, tokens_out, micro_usd }

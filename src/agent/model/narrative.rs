@@ -1,7 +1,6 @@
-//! A model's telling of an ended incident: beside the facts of the report, never instead, and marked as what it is.
+//! A model's telling of an incident: beside the facts of the report, never instead, and marked as what it is.
 
 use std::fmt::Write as _;
-use std::sync::Mutex;
 
 use serde_json::{Value, json};
 
@@ -9,13 +8,14 @@ use super::clean::plain;
 use super::node::{Lexicon, Mode, Node, Writer};
 use super::prompt;
 use super::talk::{Before, Talk};
-use super::{Advisor, Record};
+use super::{Advisor, Recording};
 use crate::config::agent::Share;
-use crate::domain::consult::{Purpose, Spend};
+use crate::domain::consult::{Purpose, Spend, StandingNow};
 use crate::domain::event::{Event, EventBody};
 use crate::domain::incident::Incident;
 use crate::narrate;
 use crate::ports::model::{Ask, Message};
+use crate::report::inline;
 
 /// Of the whole narrative.
 const LONGEST_PARAGRAPH: usize = 1_500;
@@ -26,32 +26,51 @@ const MOST_LINES: usize = 40;
 /// The section to put after a report.
 pub async fn section(
     advisor: &Advisor,
+    (incident, events): (&Incident, &[Event]),
+    standing: StandingNow,
+    record: Recording<'_>,
+) -> Result<String, String> {
+    let before = Before { incident: spent_on(events), standing };
+    let mut talk = Talk::open(advisor, &|_| (), record, before)?;
+    let came = Box::pin(telling(&mut talk, incident, events)).await;
+    let reason = came.as_ref().err().map_or("it told what happened", String::as_str);
+    let reason = talk.judged(came.is_ok(), reason, Vec::new());
+    came.map_err(|_| format!("{}: {reason}", advisor.name()))
+}
+
+/// An incident that ended long ago is counted nowhere else.
+fn spent_on(events: &[Event]) -> Spend {
+    let mut spent = Spend::default();
+    for event in events {
+        if let EventBody::ModelAsked { exchange, .. } = &event.body {
+            spent += exchange.spend;
+        }
+    }
+    spent
+}
+
+async fn telling(
+    talk: &mut Talk<'_>,
     incident: &Incident,
     events: &[Event],
 ) -> Result<String, String> {
-    let spent = Mutex::new(Spend::default());
-    let record = |record: Record| {
-        if let (Record::Asked(exchange), Ok(mut spent)) = (record, spent.lock()) {
-            *spent += exchange.spend;
-        }
-    };
-    let mut talk = Talk::new(advisor, &|_| (), &record, Before::default());
+    let advisor = talk.advisor;
     let is_hidden = advisor.redactor.share() == Share::Metrics;
     let mode = if is_hidden { Mode::Placeholders } else { Mode::Shown };
     let mut lexicon = Lexicon::default();
     let mut writer = Writer { mode, redactor: &advisor.redactor, lexicon: &mut lexicon };
     let told = writer.write(&facts(incident, events));
+    let task = prompt::narrate(incident.is_open());
     let ask = Ask {
         messages: vec![
             Message::System { text: prompt::RULES.into() },
-            Message::User { text: prompt::opening(&told, prompt::NARRATE) },
+            Message::User { text: prompt::opening(&told, &task) },
         ],
         answer_tokens: advisor.limits().answer_tokens,
         ..Ask::default()
     };
-    let text = talk.ask(Purpose::Look, &ask, 0).await?.text;
-    let spent = spent.lock().map(|spent| *spent).unwrap_or_default();
-    written(advisor, &text, spent)
+    let text = talk.ask(Purpose::Narrate, &ask, 0).await?.text;
+    written(advisor, &text, talk.spent)
 }
 
 fn written(advisor: &Advisor, text: &str, spent: Spend) -> Result<String, String> {
@@ -63,11 +82,11 @@ fn written(advisor: &Advisor, text: &str, spent: Spend) -> Result<String, String
     let paragraphs: Vec<String> =
         paragraphs.filter(|part| !part.is_empty()).take(MOST_PARAGRAPHS).collect();
     if paragraphs.is_empty() {
-        return Err(format!("{name} says nothing"));
+        return Err("it says nothing".into());
     }
     for paragraph in paragraphs {
-        // Quoted, so that nothing in it can pass for a heading or a fact of the report.
-        let _ = write!(section, "\n> {}\n", paragraph.replace('<', "&lt;"));
+        // Quoted and plain, so that nothing in it can pass for a heading, a link or a fact of the report.
+        let _ = write!(section, "\n> {}\n", inline(&paragraph));
     }
     Ok(section)
 }
@@ -95,6 +114,9 @@ fn facts(incident: &Incident, events: &[Event]) -> Node {
 fn is_log(body: &EventBody) -> bool {
     matches!(
         body,
-        EventBody::Phase { .. } | EventBody::ReportWritten { .. } | EventBody::ModelAsked { .. }
+        EventBody::Phase { .. }
+            | EventBody::ReportWritten { .. }
+            | EventBody::ModelAsked { .. }
+            | EventBody::ModelJudged { execution: None, .. }
     )
 }

@@ -25,6 +25,9 @@ const CONNECT: Duration = Duration::from_secs(5);
 const SAID: usize = 300;
 /// A reply longer than this is nothing but noise.
 const LONGEST_REPLY: usize = 256 * 1024;
+/// More than that is not read of anything, whatever it is made of.
+const LONGEST_BODY: usize = 4 * 1024 * 1024;
+const LONGEST_ERROR: usize = 64 * 1024;
 
 /// A model behind an OpenAI-compatible server.
 pub(super) struct OpenAi {
@@ -85,6 +88,7 @@ impl OpenAi {
         if !ask.stream {
             let whole: Value = chat.create_byot(body).await.map_err(told)?;
             let reply = reply::whole(&whole)?;
+            reply::bounded(&reply, LONGEST_REPLY)?;
             hear(&reply.text);
             return Ok(reply);
         }
@@ -92,9 +96,7 @@ impl OpenAi {
         let mut growing = Growing::default();
         while let Some(piece) = pieces.next().await {
             growing.add(&piece.map_err(told)?, hear)?;
-            if growing.bytes() > LONGEST_REPLY {
-                return Err(ModelError::Unreadable { reason: "it does not end".into() });
-            }
+            reply::bounded(growing.so_far(), LONGEST_REPLY)?;
         }
         growing.end()
     }
@@ -169,17 +171,59 @@ async fn send(
     })?;
     let status = response.status();
     if status.is_success() {
-        return Ok(response);
+        return Ok(bounded(response));
     }
     let after = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
     let after_s = after.and_then(|text| text.trim().parse::<f64>().ok());
     let error = if status.as_u16() == 429 {
         ModelError::Busy { after_s: after_s.and_then(whole_seconds) }
     } else {
-        let text = response.text().await.unwrap_or_default();
-        ModelError::Refused { status: status.as_u16(), said: reply::said_in_error(&text, SAID) }
+        let said = match moved_to(&response) {
+            Some(place) => {
+                format!("it sends on to {place}, and a key is for the server that was named")
+            }
+            None => reply::said_in_error(&beginning(response).await, SAID),
+        };
+        ModelError::Refused { status: status.as_u16(), said }
     };
     Err(Box::new(Instead(error)))
+}
+
+/// The body of a reply, as far as it may be long.
+#[derive(Debug, thiserror::Error)]
+#[error("it is longer than {LONGEST_BODY} bytes")]
+struct TooLong;
+
+/// The same response, which ends with an error where it becomes too long.
+fn bounded(response: reqwest::Response) -> reqwest::Response {
+    let (status, headers) = (response.status(), response.headers().clone());
+    let mut left = LONGEST_BODY;
+    let body = response.bytes_stream().map(move |piece| {
+        let piece = piece.map_err(tower::BoxError::from)?;
+        left = left.checked_sub(piece.len()).ok_or(TooLong)?;
+        Ok::<_, tower::BoxError>(piece)
+    });
+    let mut bounded = axum::http::Response::new(reqwest::Body::wrap_stream(body));
+    (*bounded.status_mut(), *bounded.headers_mut()) = (status, headers);
+    bounded.into()
+}
+
+/// The beginning of an error's body.
+async fn beginning(mut response: reqwest::Response) -> String {
+    let mut read = Vec::new();
+    while read.len() < LONGEST_ERROR
+        && let Ok(Some(piece)) = response.chunk().await
+    {
+        read.extend_from_slice(&piece[..piece.len().min(LONGEST_ERROR)]);
+    }
+    String::from_utf8_lossy(&read).into_owned()
+}
+
+/// Where a server that moved says it is, without what may be secret in that.
+fn moved_to(response: &reqwest::Response) -> Option<String> {
+    let place = response.headers().get("location").filter(|_| response.status().is_redirection());
+    let place = place?.to_str().ok()?;
+    Some(place.split(['?', '#']).next().unwrap_or_default().to_owned())
 }
 
 fn whole_seconds(seconds: f64) -> Option<u64> {
@@ -200,9 +244,17 @@ fn told(error: OpenAIError) -> ModelError {
         OpenAIError::JSONDeserialize(error, _) => {
             ModelError::Unreadable { reason: format!("it is no JSON ({error})") }
         }
+        OpenAIError::StreamError(_) | OpenAIError::Reqwest(_) if is_too_long(&error) => {
+            ModelError::Unreadable { reason: TooLong.to_string() }
+        }
         OpenAIError::StreamError(_) | OpenAIError::Reqwest(_) => ModelError::BrokenOff,
         other => ModelError::Unreadable { reason: other.to_string() },
     }
+}
+
+/// Some layers between keep an error as words only.
+fn is_too_long(error: &dyn std::error::Error) -> bool {
+    chain(error).contains(&TooLong.to_string())
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

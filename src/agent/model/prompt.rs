@@ -37,9 +37,14 @@ you could not find out. Call no tool in your answer.";
 pub(super) const ENOUGH: &str = "Answer the question now, with what you know.";
 
 /// What to write beside a report.
-pub(super) const NARRATE: &str = "\
-This incident is over. Write what happened for somebody who was not there, in at most three short paragraphs of plain \
-text: what clients felt, why, what was done and whether it held. Use only what is in the case. Make nothing up.";
+pub(super) fn narrate(is_open: bool) -> String {
+    let state = if is_open { "not over yet" } else { "over" };
+    format!(
+        "This incident is {state}. Write what happened for somebody who was not there, in at most three short \
+         paragraphs of plain text: what clients felt, why, what was done and whether it held. Use only what is in the \
+         case. Make nothing up."
+    )
+}
 
 /// What the answer is.
 pub(super) const DECIDE: &str = "Give your answer now, as JSON after the schema.";

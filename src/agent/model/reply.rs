@@ -78,15 +78,25 @@ impl Growing {
         call.arguments.push_str(&text(&piece["function"]["arguments"]));
     }
 
-    pub(super) fn bytes(&self) -> usize {
-        let calls = self.reply.calls.iter().map(|call| call.arguments.len() + call.name.len());
-        self.reply.text.len() + calls.sum::<usize>()
+    /// What there is of it.
+    pub(super) fn so_far(&self) -> &Reply {
+        &self.reply
     }
 
     /// The whole reply, if it came to its end.
     pub(super) fn end(self) -> Result<Reply, ModelError> {
         if self.ended { Ok(self.reply) } else { Err(ModelError::BrokenOff) }
     }
+}
+
+/// Refuses a reply that is longer than anything a model has to say.
+pub(super) fn bounded(reply: &Reply, most: usize) -> Result<(), ModelError> {
+    let calls =
+        reply.calls.iter().map(|call| call.id.len() + call.arguments.len() + call.name.len());
+    if reply.text.len() + calls.sum::<usize>() <= most {
+        return Ok(());
+    }
+    Err(unreadable(&format!("it is longer than {most} bytes")))
 }
 
 fn read_call(call: &Value) -> ToolCall {
@@ -129,8 +139,22 @@ pub(super) fn said_in_error(body: &str, most: usize) -> String {
     let read: Value = serde_json::from_str(body).unwrap_or_default();
     // Gemini wraps it in a list.
     let error = if read.is_array() { &read[0]["error"] } else { &read["error"] };
-    let words = error["message"].as_str().or_else(|| error.as_str()).unwrap_or(body);
+    let words = error["message"].as_str().or_else(|| error.as_str());
+    let words = words.map_or_else(|| said_by_a_page(body), str::to_owned);
+    if words.trim().is_empty() {
+        return "without a word".into();
+    }
     words.chars().take(most).collect()
+}
+
+/// A proxy on the way answers with a page for people; its title says it.
+fn said_by_a_page(body: &str) -> String {
+    if !body.trim_start().starts_with('<') {
+        return body.to_owned();
+    }
+    let title = body.split_once("<title>").and_then(|(_, rest)| rest.split_once("</title>"));
+    title
+        .map_or_else(|| "a web page".into(), |(title, _)| format!("a web page, `{}`", title.trim()))
 }
 
 /// A tool as the protocol offers it.
@@ -208,6 +232,10 @@ mod tests {
             "no such model"
         );
         assert_eq!(said_in_error(r#"[{"error": {"message": "bad key"}}]"#, 99), "bad key");
-        assert_eq!(said_in_error("<html>bad gateway</html>", 6), "<html>");
+        assert_eq!(said_in_error("bad gateway", 3), "bad");
+        assert_eq!(said_in_error(" \n", 99), "without a word");
+        assert_eq!(said_in_error("<html>bad gateway</html>", 99), "a web page");
+        let page = "<!doctype html>\n<title>\n502 Bad Gateway</title><h1>…";
+        assert_eq!(said_in_error(page, 99), "a web page, `502 Bad Gateway`");
     }
 }

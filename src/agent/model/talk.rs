@@ -1,48 +1,79 @@
-//! One investigation's calls to a model: bounded by turns, tokens, time and money, each one recorded whole.
+//! One consultation's calls to a model: bounded by turns, tokens, time and money, each one recorded whole.
 
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::clean::plain;
 use super::openai;
 use super::thoughts::Thoughts;
-use super::{Advisor, Record, Recording};
-use crate::agent::Report;
+use super::{Advisor, Recording};
+use crate::agent::{Report, think};
 use crate::config::agent::AskLimits;
-use crate::domain::consult::{Exchange, Purpose, Spend, StandingNow, ToolCall, dollars};
-use crate::ports::model::{Ask, ModelError, Reply};
+use crate::domain::consult::{
+    Exchange, Purpose, Record, Spend, StandingNow, ToolCall, Verdict, dollars,
+};
+use crate::ports::model::{Ask, Message, ModelError, Reply};
 
 /// Of a reply in the records.
 const LONGEST_SAID: usize = 20_000;
+/// Of what came of it.
+const LONGEST_REASON: usize = 1_000;
 
-/// What was spent before this investigation.
+/// What was spent before this consultation.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Before {
-    pub(super) incident: Spend,
-    pub(super) standing: StandingNow,
+pub struct Before {
+    /// On the same incident, where there is one.
+    pub incident: Spend,
+    /// By everybody.
+    pub standing: StandingNow,
 }
 
-/// The calls of one investigation.
+/// The calls of one consultation.
 pub(super) struct Talk<'a> {
     pub(super) advisor: &'a Advisor,
     pub(super) report: Report<'a>,
-    pub(super) record: Recording<'a>,
+    record: Recording<'a>,
     until: Instant,
     before: Before,
-    spent: Spend,
+    pub(super) spent: Spend,
+    /// Its server does not know answers by schema.
+    is_schemaless: bool,
 }
 
 impl<'a> Talk<'a> {
-    /// Nothing was asked yet.
-    pub(super) fn new(
+    /// Begins where the model may be asked at all now; else says why not.
+    pub(super) fn open(
         advisor: &'a Advisor,
         report: Report<'a>,
         record: Recording<'a>,
         before: Before,
-    ) -> Self {
+    ) -> Result<Self, String> {
+        if let Some(reason) = barred(advisor.limits(), &before) {
+            return Err(format!("{} is not asked: {reason}", advisor.name()));
+        }
         let until = Instant::now() + advisor.limits().time;
-        Self { advisor, report, record, until, before, spent: Spend::default() }
+        let spent = Spend::default();
+        Ok(Self { advisor, report, record, until, before, spent, is_schemaless: false })
+    }
+
+    /// When its time is up.
+    pub(super) fn until(&self) -> Instant {
+        self.until
+    }
+
+    /// Puts on record what came of it, with the answers that could be read.
+    pub(super) fn judged(&self, accepted: bool, reason: &str, answers: Vec<Value>) -> String {
+        let redacted = self.advisor.redactor.text(reason);
+        let reason = plain(&redacted, LONGEST_REASON);
+        (self.record)(Record::Judged(Verdict {
+            agent: self.advisor.name().to_owned(),
+            accepted,
+            reason: reason.clone(),
+            answers,
+        }));
+        reason
     }
 
     /// Asks once. `known` messages were sent in this conversation before. What a model says while it looks is
@@ -53,6 +84,29 @@ impl<'a> Talk<'a> {
         ask: &Ask,
         known: usize,
     ) -> Result<Reply, String> {
+        let came = self.once(purpose, ask, known).await?;
+        let refusal = came.as_ref().err().filter(|_| ask.answer.is_some() && !self.is_schemaless);
+        let Some(ModelError::Refused { status: 400 | 422, said }) = refusal else {
+            return came.map_err(|error| error.to_string());
+        };
+        let said = plain(&self.advisor.redactor.text(said), 200);
+        think(
+            self.report,
+            format!(
+                "Its server takes no schema ({said}); asked again with the schema in words alone."
+            ),
+        );
+        self.is_schemaless = true;
+        self.once(purpose, ask, known).await?.map_err(|error| error.to_string())
+    }
+
+    /// The outer error: it may not be asked; the inner one: it has no reply.
+    async fn once(
+        &mut self,
+        purpose: Purpose,
+        ask: &Ask,
+        known: usize,
+    ) -> Result<Result<Reply, ModelError>, String> {
         if let Some(reason) = self.spent_up() {
             return Err(reason);
         }
@@ -62,15 +116,17 @@ impl<'a> Talk<'a> {
         }
         let thoughts = Thoughts::new(self.report, self.advisor.short_name());
         let hear = |text: &str| {
-            if purpose == Purpose::Look {
+            if matches!(purpose, Purpose::Look | Purpose::Answer) {
                 thoughts.hear(text);
             }
         };
+        let in_words = Ask { answer: None, ..ask.clone() };
+        let ask = if self.is_schemaless { &in_words } else { ask };
         let began = Instant::now();
         let came = self.advisor.model.ask(ask, within, &hear).await;
         thoughts.end();
         self.note(purpose, ask, known, &came, began.elapsed());
-        came.map_err(|error| error.to_string())
+        Ok(came)
     }
 
     fn note(
@@ -92,11 +148,19 @@ impl<'a> Talk<'a> {
             name: plain(&call.name, 100),
             arguments: masked(&call.arguments),
         };
+        // The rest was masked before it was sent; what a model says is not.
+        let kept = |message: &Message| match message {
+            Message::Assistant { text, calls } => openai::message(&Message::Assistant {
+                text: masked(text),
+                calls: calls.iter().map(call).collect(),
+            }),
+            other => openai::message(other),
+        };
         (self.record)(Record::Asked(Box::new(Exchange {
             purpose,
             provider: self.advisor.provider().to_owned(),
             model: self.advisor.model_name().to_owned(),
-            sent: ask.messages.iter().skip(known).map(openai::message).collect(),
+            sent: ask.messages.iter().skip(known).map(kept).collect(),
             tools: ask.tools.iter().map(|tool| tool.name.clone()).collect(),
             said: masked(&reply.text),
             calls: reply.calls.iter().map(call).collect(),
@@ -134,7 +198,7 @@ fn spent_up(limits: &AskLimits, incident: Spend, today: Spend) -> Option<String>
 }
 
 /// Why a model is not asked at all now, if so: it failed too often of late, or its budget is spent.
-pub(super) fn barred(limits: &AskLimits, before: &Before) -> Option<String> {
+fn barred(limits: &AskLimits, before: &Before) -> Option<String> {
     let StandingNow { today, failures, failed_ago } = before.standing;
     let rests = failed_ago.map(|ago| limits.rest - ago).filter(|left| left.num_milliseconds() > 0);
     if let Some(left) = rests.filter(|_| failures >= limits.failures) {

@@ -17,6 +17,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::consult::Record;
 use super::effect::{Accepted, Command, Effect, Input, Ordered, Refused};
 use super::event::{Event, EventBody};
 use super::ids::{ExecutionId, Ids, IncidentId, TargetId};
@@ -110,11 +111,8 @@ impl Turn<'_> {
                     self.emit_on(incident, actor::AGENT, EventBody::Phase { execution, line });
                 }
             }
-            Input::ModelAsked { incident, execution, exchange } => {
-                self.emit_on(incident, actor::AGENT, EventBody::ModelAsked { execution, exchange });
-            }
-            Input::ModelJudged { incident, execution, verdict } => {
-                self.emit_on(incident, actor::AGENT, EventBody::ModelJudged { execution, verdict });
+            Input::Consulted { incident, execution, record } => {
+                self.emit_on(incident, actor::AGENT, consulted(Some(execution), record));
             }
             Input::Diagnosed { incident, execution, revision, result } => {
                 self.diagnosed(incident, execution, revision, result);
@@ -170,6 +168,10 @@ impl Turn<'_> {
             Command::Kill { incident } => self.kill(by, incident),
             Command::Undo { incident, typed } => self.undo(by, incident, typed.as_deref()),
             Command::Clear { injection, target } => self.clear(by, injection, target.as_ref()),
+            Command::Consulted { incident, target, record } => {
+                self.emit(incident, target, by, consulted(None, record));
+                Ok(Accepted { message: "it is on record".into(), ..Accepted::default() })
+            }
             // The engine completes an injection from the catalogue first and sends `Input::Inject`.
             Command::Inject { fault, .. } => Err(Refused::because(format!(
                 "{fault} was not looked up in the catalogue; this is a defect of simctl"
@@ -250,5 +252,13 @@ impl Turn<'_> {
 
     fn work_began(&mut self, execution: ExecutionId) {
         self.world.agenda.insert(execution, self.now);
+    }
+}
+
+/// What is recorded of asking a model; beside any investigation it belongs to no execution.
+fn consulted(execution: Option<ExecutionId>, record: Record) -> EventBody {
+    match record {
+        Record::Asked(exchange) => EventBody::ModelAsked { execution, exchange },
+        Record::Judged(verdict) => EventBody::ModelJudged { execution, verdict },
     }
 }

@@ -6,6 +6,7 @@ use simctl::config::load::{Flags, load};
 
 use scripted::{Play, Scripted};
 
+mod asked;
 mod checked;
 mod endings;
 mod injected;

@@ -276,14 +276,22 @@ impl Script {
             spend: Spend { tokens_in: 1_200, tokens_out: 80, micro_usd: 900 },
             latency_ms: 850,
         });
-        self.tell(Some(id), "agent", EventBody::ModelAsked { execution, exchange });
+        self.tell(
+            Some(id),
+            "agent",
+            EventBody::ModelAsked { execution: Some(execution), exchange },
+        );
         let verdict = Verdict {
             agent: "openai/gpt".into(),
             accepted: false,
             reason: "the answer is empty".into(),
             answers: vec![],
         };
-        self.tell(Some(id), "agent", EventBody::ModelJudged { execution, verdict });
+        self.tell(
+            Some(id),
+            "agent",
+            EventBody::ModelJudged { execution: Some(execution), verdict },
+        );
     }
 
     fn propose(&mut self, id: IncidentId, execution: ExecutionId) -> Proposal {

@@ -80,7 +80,7 @@ impl Patient {
                     &self.server,
                     &incident,
                     &self.known,
-                    async { Vec::new() },
+                    &|_| Box::pin(async { Vec::new() }),
                     &|_| (),
                 );
                 let investigation = Box::pin(look).await;

@@ -1,42 +1,28 @@
-//! What a model may look at, read-only: one file per question with its descriptor; [`ALL`] is the closed set.
+//! What a model may look at besides the inspections, read-only: one file per question that no inspection answers;
+//! [`ALL`] is the list.
 //!
 //! A look is a view on facts that were gathered for it a moment before. It cannot ask a server anything else.
 
 use serde_json::{Map, Value, json};
 
 use super::node::Node;
+use super::tools;
 use crate::diagnose::facts::Facts;
 use crate::domain::effect::Known;
-use crate::domain::target::Engine;
-use crate::ports::model::Tool;
 
-mod clients;
-mod everything;
-mod keys;
+mod place;
 mod readings;
 mod server_log;
-mod sessions;
 mod settings;
-mod tables;
 
 /// Every look there is.
-pub(super) const ALL: &[Look] = &[
-    clients::CLIENTS,
-    everything::EVERYTHING,
-    keys::KEYS,
-    readings::READINGS,
-    server_log::SERVER_LOG,
-    sessions::SESSIONS,
-    settings::SETTINGS,
-    tables::TABLES,
-];
+pub(super) const ALL: &[Look] =
+    &[place::PLACE, readings::READINGS, server_log::SERVER_LOG, settings::SETTINGS];
 
 /// One read-only question.
 pub(super) struct Look {
     pub(super) name: &'static str,
     pub(super) about: &'static str,
-    /// `None`: of any server.
-    pub(super) engine: Option<Engine>,
     pub(super) args: &'static [LookArg],
     /// An error says in words why there is nothing to see.
     pub(super) see: fn(&Scene<'_>, &Given) -> Result<Node, String>,
@@ -83,26 +69,13 @@ impl Given {
 }
 
 impl Look {
-    /// As it is offered.
-    pub(super) fn tool(&self) -> Tool {
-        Tool { name: self.name.into(), about: self.about.into(), arguments: self.schema() }
-    }
-
-    fn schema(&self) -> Value {
-        let properties: Map<String, Value> = self
-            .args
-            .iter()
-            .map(|arg| {
-                let mut of = arg.kind.schema();
-                of["description"] = json!(arg.about);
-                (arg.name.to_owned(), of)
-            })
-            .collect();
-        let required: Vec<&str> = self.args.iter().map(|arg| arg.name).collect();
-        json!({
-            "type": "object", "properties": properties, "required": required,
-            "additionalProperties": false,
-        })
+    /// The JSON schema of its arguments.
+    pub(super) fn schema(&self) -> Value {
+        tools::schema(self.args.iter().map(|arg| {
+            let mut of = arg.kind.schema();
+            of["description"] = json!(arg.about);
+            (arg.name, of)
+        }))
     }
 
     /// Reads the arguments of a call. `resolve` gives a text that the model named as it was read.
@@ -111,17 +84,10 @@ impl Look {
         text: &str,
         resolve: &dyn Fn(&str) -> String,
     ) -> Result<Given, String> {
-        let text = if text.trim().is_empty() { "{}" } else { text };
-        let read: Value =
-            serde_json::from_str(text).map_err(|error| format!("no JSON: {error}"))?;
-        let Value::Object(given) = read else { return Err("the arguments are no object".into()) };
         let mut checked = Map::new();
-        for (name, value) in given {
+        for (name, value) in tools::arguments(text)? {
             let known = self.args.iter().find(|arg| arg.name == name);
             let arg = known.ok_or_else(|| format!("{} has no argument `{name}`", self.name))?;
-            if value.is_null() {
-                continue;
-            }
             let fits = arg.kind.read(&value, resolve);
             checked.insert(
                 name,
@@ -162,11 +128,6 @@ impl Kind {
     }
 }
 
-/// The looks that fit a kind of server.
-pub(super) fn of(engine: Engine) -> impl Iterator<Item = &'static Look> {
-    ALL.iter().filter(move |look| look.engine.is_none_or(|own| own == engine))
-}
-
 /// The first entries of a list, with how many there are in all.
 fn first(entries: Vec<Value>, most: Option<u64>) -> Node {
     const MOST: usize = 40;
@@ -184,37 +145,17 @@ fn first(entries: Vec<Value>, most: Option<u64>) -> Node {
 mod tests {
     use super::*;
 
-    fn as_said(text: &str) -> String {
-        text.to_owned()
-    }
-
-    #[test]
-    fn every_look_is_offered_with_a_strict_schema() {
-        let mut names = std::collections::BTreeSet::new();
-        for look in ALL {
-            assert!(names.insert(look.name) && look.about.ends_with('.'), "{}", look.name);
-            let schema = look.tool().arguments;
-            let properties = schema["properties"].as_object().unwrap();
-            let required = schema["required"].as_array().unwrap();
-            assert_eq!(properties.len(), required.len(), "{}", look.name);
-            assert_eq!(schema["additionalProperties"], false);
-            let changing = ["approve", "run", "kill", "set", "delete", "execute"];
-            assert!(!changing.contains(&look.name), "{}", look.name);
-        }
-    }
-
     #[test]
     fn arguments_are_checked_before_anything_is_looked_at() {
-        let look = &sessions::SESSIONS;
         let read = |text: &str| {
-            look.read(text, &as_said)
-                .map(|given| (given.text("state").map(str::to_owned), given.count("most")))
+            let given = server_log::SERVER_LOG.read(text, &str::to_owned);
+            given.map(|given| (given.text("contains").map(str::to_owned), given.count("most")))
         };
-        assert_eq!(read(r#"{"state": "idle", "most": 3}"#), Ok((Some("idle".into()), Some(3))));
+        assert_eq!(read(r#"{"contains": "idle", "most": 3}"#), Ok((Some("idle".into()), Some(3))));
         assert_eq!(read(""), Ok((None, None)));
-        assert_eq!(read(r#"{"state": null}"#), Ok((None, None)));
-        assert!(read("{\"state\": ").unwrap_err().starts_with("no JSON"));
-        assert_eq!(read(r#"{"sql": "drop"}"#), Err("sessions has no argument `sql`".into()));
+        assert_eq!(read(r#"{"contains": null}"#), Ok((None, None)));
+        assert!(read("{\"contains\": ").unwrap_err().starts_with("no JSON"));
+        assert_eq!(read(r#"{"sql": "drop"}"#), Err("server_log has no argument `sql`".into()));
         assert_eq!(read(r#"{"most": -1}"#), Err("`most` is no whole number".into()));
         assert_eq!(read("[]"), Err("the arguments are no object".into()));
     }

@@ -8,7 +8,6 @@ use crate::agent::model::node::Node;
 pub(super) const READINGS: Look = Look {
     name: "readings",
     about: "The last values of one reading with their times, newest first, and its lowest and highest.",
-    engine: None,
     args: &[
         LookArg {
             name: "name",

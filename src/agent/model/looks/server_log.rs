@@ -7,7 +7,6 @@ use super::{Kind, Look, LookArg, first};
 pub(super) const SERVER_LOG: Look = Look {
     name: "server_log",
     about: "The newest lines of the server's own log, newest first.",
-    engine: None,
     args: &[
         LookArg { name: "contains", kind: Kind::Text, about: "only lines with this in them" },
         LookArg { name: "most", kind: Kind::Count, about: "at most so many lines" },

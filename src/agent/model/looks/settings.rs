@@ -7,7 +7,6 @@ use crate::agent::model::node::Node;
 pub(super) const SETTINGS: Look = Look {
     name: "settings",
     about: "Settings of the server: each as it is now and as it was while the server was healthy.",
-    engine: None,
     args: &[LookArg { name: "names", kind: Kind::Names, about: "which ones, as `maxmemory`" }],
     see: |scene, given| {
         let names = given.names("names");

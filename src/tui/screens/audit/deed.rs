@@ -271,8 +271,6 @@ fn execution(body: &EventBody) -> Option<ExecutionId> {
     match body {
         EventBody::InvestigationStarted { execution, .. }
         | EventBody::Phase { execution, .. }
-        | EventBody::ModelAsked { execution, .. }
-        | EventBody::ModelJudged { execution, .. }
         | EventBody::Diagnosed { execution, .. }
         | EventBody::Proposed { execution, .. }
         | EventBody::Decided { execution, .. }
@@ -284,7 +282,9 @@ fn execution(body: &EventBody) -> Option<ExecutionId> {
         | EventBody::UndoStarted { execution, .. }
         | EventBody::RolledBack { execution, .. }
         | EventBody::ExecutionEnded { execution, .. } => Some(*execution),
-        EventBody::ReportWritten { execution, .. } => *execution,
+        EventBody::ModelAsked { execution, .. }
+        | EventBody::ModelJudged { execution, .. }
+        | EventBody::ReportWritten { execution, .. } => *execution,
         _ => None,
     }
 }

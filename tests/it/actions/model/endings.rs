@@ -220,7 +220,7 @@ async fn endless_looks_end_at_the_limit() {
         if wants_answer(request) {
             Play::say(&good_answer(&case(request)).to_string())
         } else {
-            Play::call("look_again", &json!({}))
+            Play::call("check_redis_memory", &json!({}))
         }
     };
     let ending = ending("turns = 3", endless).await;
@@ -287,4 +287,113 @@ async fn a_server_that_is_not_there_costs_nothing_but_a_sentence() {
         "{reason}"
     );
     watched.engine.stop("the test is over").await;
+}
+
+#[tokio::test]
+async fn an_inspection_is_asked_anew_and_can_be_cited() {
+    let ending = ending("", |number, request| {
+        if !wants_answer(request) {
+            return match number {
+                0 => Play::call("check_redis_config_drift", &json!({})),
+                _ => Play::say("I know enough."),
+            };
+        }
+        let case = case(request);
+        let look = &case["looks"][0];
+        let changes = &look["seen"]["parts"][0];
+        assert_eq!(changes["part"], "changes", "{look}");
+        let rows = changes["rows"].as_array().expect("rows");
+        let limit = json!(["\u{27e6}maxmemory\u{27e7}", "52428800", "5242880"]);
+        assert!(rows.contains(&limit), "{rows:?}");
+        let mut answer = good_answer(&case);
+        answer["causes"][0]["evidence"] = json!([look["id"]]);
+        Play::say(&answer.to_string())
+    });
+    let ending = ending.await;
+    ending.is_the_models();
+    assert!(ending.log.contains("look: check_redis_config_drift"), "{}", ending.log);
+}
+
+#[tokio::test]
+async fn several_calls_at_once_are_each_answered_whatever_they_hold() {
+    let function = |name: &str, text: &str| json!({"name": name, "arguments": text});
+    let calls = json!([
+        {"id": "a", "type": "function", "function": function("check_redis_memory", "{\"limit")},
+        {"id": "b", "type": "function", "function": function("find_big_keys", "{\"top\": 2}")},
+        {"id": "", "type": "function", "function": function("find_big_keys", "{\"top\": 0}")},
+    ]);
+    let message = json!({"role": "assistant", "content": "", "tool_calls": calls});
+    let ending = ending("", move |number, request| match number {
+        0 => Play::Say { message: message.clone() },
+        1 => {
+            let told = request["messages"].to_string();
+            assert!(told.contains("no JSON") && told.contains("from 1 to 1000"), "{told}");
+            plain_script(good_answer)(number, request)
+        }
+        _ => plain_script(good_answer)(number, request),
+    });
+    let ending = ending.await;
+    ending.is_the_models();
+    assert!(ending.log.contains("look: find_big_keys {\"top\": 2}"), "{}", ending.log);
+}
+
+#[tokio::test]
+async fn a_stream_of_another_make_is_understood() {
+    let stream = ": keep-alive\r\n\r\ndata: {\"choices\":[{\"delta\":{\"content\":\"All is known.\"}}]}\r\n\r\n\
+                  : keep-alive\r\n\r\ndata: {\"choices\":[{\"delta\":{},\"finish_reason\":\"eos_token\"}]}\r\n\r\n\
+                  data: [DONE]\r\n\r\n";
+    let ending = ending("", move |number, request| match number {
+        0 => Play::Body(stream.into()),
+        _ => plain_script(good_answer)(number, request),
+    });
+    let ending = ending.await;
+    ending.is_the_models();
+    assert!(ending.log.contains("scripted-1: All is known."), "{}", ending.log);
+}
+
+#[tokio::test]
+async fn a_server_that_takes_no_schema_is_asked_in_words() {
+    let ending = ending("", |_, request| {
+        if wants_answer(request) {
+            let said = r#"{"error": {"message": "json_schema is not supported"}}"#;
+            return Play::Status { code: 400, headers: "", body: said.into() };
+        }
+        let opening = request["messages"][1]["content"].as_str().expect("an opening");
+        if opening.contains("Give your answer now") {
+            Play::say(&good_answer(&case(request)).to_string())
+        } else {
+            Play::say("The limit fell.")
+        }
+    });
+    let ending = ending.await;
+    ending.is_the_models();
+    let said = "Its server takes no schema (json_schema is not supported)";
+    assert!(ending.log.contains(said), "{}", ending.log);
+    assert_eq!(ending.asked, 4, "a look, an answer refused, the answer, and one without texts");
+}
+
+#[tokio::test]
+async fn a_reply_that_is_too_long_is_none() {
+    let long = |bytes: usize| Play::say(&"x".repeat(bytes));
+    for (more, bytes) in
+        [("stream = false", 3_000_000), ("stream = false", 5_000_000), ("", 300_000)]
+    {
+        ending(more, move |_, _| long(bytes)).await.is_the_playbooks("it is longer than");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_model_server_says_what_it_is() {
+    let moved = |_: usize, _: &Value| Play::Status {
+        code: 302,
+        headers: "location: http://elsewhere.example/v1?token=abc\r\n",
+        body: String::new(),
+    };
+    let ending = ending("", moved).await;
+    ending.is_the_playbooks("status 302: it sends on to http://elsewhere.example/v1, and a key");
+    assert_eq!(ending.asked, 1);
+    let page = "<html><head><title>403 Forbidden</title></head></html>";
+    let forbidden =
+        move |_: usize, _: &Value| Play::Status { code: 403, headers: "", body: page.into() };
+    self::ending("", forbidden).await.is_the_playbooks("status 403: a web page, `403 Forbidden`");
 }

@@ -1,8 +1,10 @@
 //! A real incident on a real server, resolved by way of a model: proposed, approved, executed, proven, recorded.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use simctl::domain::effect::Command;
+use simctl::agent::model::{Before, Inquiry, narrative, question};
+use simctl::domain::consult::{Purpose, Record, StandingNow};
+use simctl::domain::effect::{Command, Known};
 use simctl::domain::incident::{Incident, Status};
 
 use super::super::harness::{RedisServer, Way};
@@ -28,7 +30,7 @@ async fn an_incident_is_resolved_and_its_whole_conversation_is_in_the_audit() {
             return Play::say(&good_answer(&case(request)).to_string());
         }
         match number {
-            0 => Play::call("clients", &json!({"most": 3})),
+            0 => Play::call("monitor_redis_clients", &json!({})),
             _ => Play::say("The limit fell and nothing else changed."),
         }
     });
@@ -78,7 +80,7 @@ async fn an_incident_is_resolved_and_its_whole_conversation_is_in_the_audit() {
     assert_eq!(asked[3]["sent"], sent[3]["messages"]);
     let added: Vec<Value> = sent[1]["messages"].as_array().expect("messages")[2..].to_vec();
     assert_eq!(asked[1]["sent"], json!(added));
-    assert_eq!(asked[0]["calls"][0]["name"], "clients");
+    assert_eq!(asked[0]["calls"][0]["name"], "monitor_redis_clients");
     assert!(asked[2]["said"].as_str().expect("words").contains("maxmemory-lowered"));
     let verdict = records.iter().find(|one| one.kind == "model_judged").expect("a verdict");
     assert_eq!(verdict.body["verdict"]["accepted"], true);
@@ -110,8 +112,13 @@ async fn a_second_incident_hears_of_the_first() {
     assert_eq!((&before["incident"], &before["resolved"]), (&json!("INC-0001"), &json!(true)));
     assert_eq!(before["done"][0], json!({"action": "reset_redis_setting", "result": "success"}));
     let records = watched.records().await;
-    let told = "Before: INC-0001, maxmemory-lowered: reset_redis_setting (success); resolved.";
-    assert!(records.iter().any(|one| one.body["line"]["text"] == told), "the operator is told too");
+    let texts = records.iter().filter_map(|one| one.body["line"]["text"].as_str());
+    let told: Vec<&str> = texts.filter(|text| text.starts_with("Like it before: ")).collect();
+    let told = told.first().expect("the operator is told too");
+    assert!(
+        told.contains("INC-0001 ") && told.contains(" fixed by reset_redis_setting, "),
+        "{told}"
+    );
     watched.engine.stop("the test is over").await;
 }
 
@@ -131,8 +138,17 @@ async fn a_report_may_have_a_telling_beside_the_facts() {
     let resolved = approved(&watched, &waiting).await;
     let events = simctl::report::events_of(&*watched.store, &resolved).await.expect("events");
     let advisor = advisor(&server, "");
-    let told =
-        simctl::agent::model::narrative(&advisor, &resolved, &events).await.expect("a telling");
+    let about = (&*resolved, events.as_slice());
+    let kept = Mutex::new(Vec::new());
+    let record = |record| kept.lock().unwrap().push(record);
+    let standing = StandingNow::default();
+    let told = narrative(&advisor, about, standing, &record).await.expect("a telling");
+    let kept = kept.into_inner().unwrap();
+    let [Record::Asked(exchange), Record::Judged(verdict)] = kept.as_slice() else {
+        panic!("a call and how it went: {kept:?}")
+    };
+    assert_eq!((exchange.purpose, exchange.spend.tokens()), (Purpose::Narrate, 1_100));
+    assert!(verdict.accepted && exchange.said.contains("It was put back."), "{exchange:?}");
     assert!(told.contains("## Told by compatible/scripted-1"), "{told}");
     assert!(told.contains("checked by nobody; the facts are above"), "{told}");
     assert!(told.contains("\n> # All is &lt;b>well&lt;/b> The limit fell.\n"), "{told}");
@@ -149,21 +165,35 @@ async fn a_question_is_answered_by_looking() {
         let case = case(request);
         assert_eq!(case["question_of_the_operator"], "Who is connected?");
         match number {
-            0 => Play::call("clients", &json!({"most": 2})),
+            0 => Play::call("monitor_redis_clients", &json!({})),
             _ => Play::say("One client is connected. It is idle."),
         }
     });
     let redis = RedisServer::start(&[]).await;
     let _client = redis.client("web").await;
     let view = redis.server(Way::Direct);
-    let lines = std::sync::Mutex::new(Vec::new());
+    let lines = Mutex::new(Vec::new());
     let report = |line: simctl::domain::execution::PhaseLine| lines.lock().unwrap().push(line.text);
+    let kept = Mutex::new(Vec::new());
+    let record = |record| kept.lock().unwrap().push(record);
     let advisor = advisor(&server, "");
-    let asked = simctl::agent::model::question(&advisor, &view, "Who is connected?", &report);
-    let spent = asked.await.expect("an answer");
+    let inquiry = Inquiry {
+        server: &view,
+        asked: "Who is connected?",
+        known: Known::default(),
+        before: Before::default(),
+    };
+    let spent = question(&advisor, inquiry, &report, &record).await.expect("an answer");
     assert_eq!(spent.tokens(), 2_200);
+    let kept = kept.into_inner().unwrap();
+    let [Record::Asked(first), Record::Asked(second), Record::Judged(verdict)] = kept.as_slice()
+    else {
+        panic!("two calls and how it went: {kept:?}")
+    };
+    assert_eq!((first.purpose, second.purpose), (Purpose::Answer, Purpose::Answer));
+    assert!(verdict.accepted, "{verdict:?}");
     let lines = lines.into_inner().unwrap();
-    assert!(lines[0].starts_with("look: clients"), "{lines:?}");
+    assert!(lines[0].starts_with("look: monitor_redis_clients"), "{lines:?}");
     assert_eq!(
         lines[lines.len() - 2..],
         ["scripted-1: One client is connected.", "scripted-1: It is idle."]
