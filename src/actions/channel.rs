@@ -54,6 +54,8 @@ pub(super) enum Op {
     Memory(u64),
     Files(u64),
     Signal(Signal),
+    /// To the process of this number inside.
+    SignalInside(i32, Signal),
 }
 
 /// The way of one action to one server.
@@ -185,6 +187,7 @@ impl Op {
             Self::Memory(bytes) => Operation::Adjust(Change::Memory(*bytes)),
             Self::Files(most) => Operation::Adjust(Change::Files(*most)),
             Self::Signal(signal) => Operation::Signal(*signal),
+            Self::SignalInside(pid, signal) => Operation::SignalInside(*pid, *signal),
         }
     }
 
@@ -200,6 +203,7 @@ impl Op {
             Self::Memory(_) => "change the memory limit of",
             Self::Files(_) => "change the limit of open files of",
             Self::Signal(_) => "signal the first process of",
+            Self::SignalInside(..) => "signal a process of",
         }
     }
 }
@@ -252,6 +256,7 @@ async fn operate(place: &Place, op: &Op, deadline: Duration) -> Result<Output, A
             Operation::Restart(grace) => runtime.restart(unit, grace).await,
             Operation::Adjust(change) => runtime.adjust(unit, change).await,
             Operation::Signal(signal) => runtime.signal(unit, signal).await,
+            Operation::SignalInside(pid, signal) => runtime.signal_inside(unit, pid, signal).await,
             Operation::Exec(_) | Operation::Pause | Operation::Kill => Ok(()),
         };
         done.map_err(|source| ActionError::Failed { doing: doing.clone(), source: source.into() })

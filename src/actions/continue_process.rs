@@ -1,20 +1,20 @@
-//! Lets the first process of a container go on that a signal stopped.
+//! Lets a process go on that a signal stopped: the first one of a container, or that of one session.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::json;
 
-use super::args::Given;
+use super::args::{Given, wrong};
 use super::channel::{Call, Channel, Op};
-use super::checks::{announced, kept, measured, unmeasured};
+use super::checks::{kept, measured, unmeasured};
 use super::unit::{inspect, place, word};
-use super::{Action, ActionError, Descriptor, Need, Report, Saved};
+use super::{Action, ActionError, Arg, Descriptor, Need, Report, Saved};
 use crate::domain::execution::{Check, Output};
 use crate::domain::proposal::{Args, Preview, Risk, Undo};
 use crate::domain::unit::{UnitState, UnitStatus};
 use crate::ports::runtime::Signal;
-use crate::targets::{Server, first_process};
+use crate::targets::{Server, processes};
 
 const ID: &str = "continue_process";
 const CALL_DEADLINE: Duration = Duration::from_secs(20);
@@ -26,39 +26,76 @@ static DESCRIPTOR: Descriptor = Descriptor {
     needs_runtime: true,
     risk: Risk::Low,
     title: "Let a stopped process go on",
-    about: "SIGCONT to the first process of the container; connections and memory are as they were. Right when a \
-            signal stopped it and the container is not paused.",
-    args: &[],
+    about: "SIGCONT to the first process of the container, or to that of one session; connections and memory are as they \
+            were. Right when a signal stopped it and the container is not paused.",
+    args: &[
+        Arg::whole("pid", "the process of one session; without it the first process").optional()
+    ],
     needs: &[Need::Runtime("kill --signal CONT")],
-    verify: "its first process is not stopped, and it is the same life of the container as before",
+    verify: "the process is not stopped, and it is the same life of the container as before",
 };
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct ContinueProcess;
 
-fn go_on() -> Call {
-    Call::Runtime(Op::Signal(Signal::Continue))
+/// Which process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whom {
+    First,
+    Session(i32),
 }
 
-async fn first(server: &Server) -> Result<char, ActionError> {
-    let place = place(server)?;
-    first_process::state(place).await.map_err(|answer| {
-        let what = format!("look at the first process of {}", place.unit.name);
-        ActionError::Precondition(format!("{what}: {}", answer.describe()))
-    })
-}
-
-async fn stopped(server: &Server) -> Result<UnitState, ActionError> {
-    let state = inspect(server).await?;
-    let refused =
-        |why: String| Err(ActionError::Precondition(format!("{} {why}", place(server)?.unit.name)));
-    if state.status != UnitStatus::Running {
-        return refused(format!("is {}, not stopped by a signal", word(state.status)));
+impl Whom {
+    fn read(args: &Args) -> Result<Self, ActionError> {
+        let pid: Option<i32> = Given::to(&DESCRIPTOR, args)?.optional("pid", "a whole number")?;
+        match pid {
+            None => Ok(Self::First),
+            Some(pid) if pid > 1 => Ok(Self::Session(pid)),
+            Some(pid) => Err(wrong("pid", format!("{pid} is no session's"))),
+        }
     }
-    match first(server).await? {
-        stopped if first_process::is_stopped(stopped) => Ok(state),
-        other => refused(format!("goes on: its first process is in state {other}")),
+
+    fn words(self) -> String {
+        match self {
+            Self::First => "its first process".into(),
+            Self::Session(pid) => format!("process {pid}"),
+        }
+    }
+
+    fn call(self) -> Call {
+        Call::Runtime(match self {
+            Self::First => Op::Signal(Signal::Continue),
+            Self::Session(pid) => Op::SignalInside(pid, Signal::Continue),
+        })
+    }
+
+    /// As the kernel has it; `None`: there is no such process.
+    async fn state(self, server: &Server) -> Result<Option<char>, ActionError> {
+        let place = place(server)?;
+        let looked = match self {
+            Self::First => processes::first(place).await.map(Some),
+            Self::Session(pid) => processes::state(place, pid).await,
+        };
+        looked.map_err(|answer| {
+            let what = format!("look at {} of {}", self.words(), place.unit.name);
+            ActionError::Precondition(format!("{what}: {}", answer.describe()))
+        })
+    }
+
+    /// What it runs in, when it is stopped.
+    async fn stopped(self, server: &Server) -> Result<UnitState, ActionError> {
+        let state = inspect(server).await?;
+        let name = &place(server)?.unit.name;
+        let refused = |why: String| Err(ActionError::Precondition(format!("{name} {why}")));
+        if state.status != UnitStatus::Running {
+            return refused(format!("is {}, not stopped by a signal", word(state.status)));
+        }
+        match self.state(server).await? {
+            Some(stopped) if processes::is_stopped(stopped) => Ok(state),
+            Some(other) => refused(format!("goes on: {} is in state {other}", self.words())),
+            None => refused(format!("has no {}", self.words())),
+        }
     }
 }
 
@@ -69,13 +106,13 @@ impl Action for ContinueProcess {
     }
 
     async fn preview(&self, server: &Server, args: &Args) -> Result<Preview, ActionError> {
-        Given::to(&DESCRIPTOR, args)?;
-        let state = stopped(server).await?;
+        let whom = Whom::read(args)?;
+        let state = whom.stopped(server).await?;
         Ok(Preview {
-            commands: vec![Channel::new(server, ID).spell(&go_on())],
-            scope: [("unit".into(), state.identity())].into(),
+            commands: vec![Channel::new(server, ID).spell(&whom.call())],
+            scope: [("unit".into(), state.identity()), ("process".into(), whom.words())].into(),
             consequences: Vec::new(),
-            notes: vec!["nothing in memory is lost; commands that waited are answered".into()],
+            notes: vec!["nothing in memory is lost; what waited for it goes on".into()],
         })
     }
 
@@ -83,8 +120,9 @@ impl Action for ContinueProcess {
         Undo::NotNeeded
     }
 
-    async fn save(&self, server: &Server, _: &Args) -> Result<Saved, ActionError> {
-        Ok(Saved::from([("unit".into(), json!(stopped(server).await?.identity()))]))
+    async fn save(&self, server: &Server, args: &Args) -> Result<Saved, ActionError> {
+        let state = Whom::read(args)?.stopped(server).await?;
+        Ok(Saved::from([("unit".into(), json!(state.identity()))]))
     }
 
     async fn run(
@@ -93,25 +131,40 @@ impl Action for ContinueProcess {
         args: &Args,
         report: Report<'_>,
     ) -> Result<Output, ActionError> {
-        Given::to(&DESCRIPTOR, args)?;
-        stopped(server).await?;
-        let channel = Channel::new(server, ID);
-        report(announced(channel.spell(&go_on())));
-        channel.perform(&go_on(), CALL_DEADLINE).await
+        let whom = Whom::read(args)?;
+        whom.stopped(server).await?;
+        Channel::new(server, ID).carry_out(&whom.call(), CALL_DEADLINE, report).await
     }
 
-    async fn verify(&self, server: &Server, _: &Args, saved: &Saved) -> Vec<Check> {
+    async fn verify(&self, server: &Server, args: &Args, saved: &Saved) -> Vec<Check> {
         let measuring = async {
-            let before: String = kept(saved, "unit")?;
-            let (state, first) = (inspect(server).await?, first(server).await?);
+            let (whom, before): (_, String) = (Whom::read(args)?, kept(saved, "unit")?);
+            let (state, process) = (inspect(server).await?, whom.state(server).await?);
             let same = state.identity() == before;
             let life = if same { "the same as before" } else { "another one" };
-            let goes_on = !first_process::is_stopped(first);
+            // A session that was told to end while it stood still ends as soon as it goes on.
+            let goes_on = process.is_none_or(|process| !processes::is_stopped(process));
+            let seen = process.map_or_else(|| "it has ended".into(), |p| format!("state {p}"));
             Ok(vec![
-                measured("its first process goes on", goes_on, format!("state {first}")),
+                measured(&format!("{} goes on", whom.words()), goes_on, seen),
                 measured("same container, not restarted", same, life),
             ])
         };
-        measuring.await.unwrap_or_else(|e: ActionError| vec![unmeasured("first process", &e)])
+        measuring.await.unwrap_or_else(|e: ActionError| vec![unmeasured("process", &e)])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_named_by_a_process_of_its_own() {
+        let read = |pid: serde_json::Value| Whom::read(&[("pid".to_owned(), pid)].into());
+        assert_eq!(Whom::read(&Args::new()).unwrap(), Whom::First);
+        assert_eq!(read(json!(42)).unwrap(), Whom::Session(42));
+        for bad in [json!(1), json!(0), json!(-1), json!("42")] {
+            assert!(read(bad.clone()).is_err(), "{bad}");
+        }
     }
 }

@@ -16,6 +16,7 @@ mod args;
 mod channel;
 mod checks;
 mod concurrently;
+mod connection_limit;
 mod copy;
 mod limit;
 mod needs;
@@ -43,6 +44,7 @@ mod kill_idle_connections;
 mod kill_idle_transactions;
 mod kill_redis_clients;
 mod kill_redis_script;
+mod limit_role;
 mod move_table;
 mod open_database;
 mod raise_fd_limit;
@@ -55,6 +57,7 @@ mod reset_pg_setting;
 mod reset_pids_limit;
 mod reset_redis_acl;
 mod reset_redis_setting;
+mod reset_role_db_setting;
 mod restart_postgres;
 mod restart_redis;
 mod restore_role_access;
@@ -93,18 +96,20 @@ pub const ALL: &[&dyn Action] = &[
     &kill_idle_transactions::KillIdleTransactions,
     &kill_redis_clients::KillRedisClients,
     &kill_redis_script::KillRedisScript,
+    &limit_role::ACTION,
     &move_table::MoveTable,
     &open_database::OpenDatabase,
     &raise_fd_limit::ACTION,
     &reindex_index::ReindexIndex,
     &remove_hba_line::RemoveHbaLine,
-    &reset_connection_limit::ResetConnectionLimit,
+    &reset_connection_limit::ACTION,
     &reset_cpu_quota::ACTION,
     &reset_memory_limit::ACTION,
     &reset_pg_setting::ACTION,
     &reset_pids_limit::ACTION,
     &reset_redis_acl::ResetRedisAcl,
     &reset_redis_setting::ResetRedisSetting,
+    &reset_role_db_setting::ResetRoleDbSetting,
     &restart_postgres::RestartPostgres,
     &restart_redis::RestartRedis,
     &restore_role_access::RestoreRoleAccess,

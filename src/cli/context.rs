@@ -11,7 +11,7 @@ use crate::api::client::Client;
 use crate::config::load::{Flags, Loaded, load};
 use crate::config::secret::Secret;
 use crate::config::{Config, RuntimeChoice, TargetConfig, dirs};
-use crate::domain::effect::{Command, Ordered};
+use crate::domain::effect::{Accepted, Command, Ordered};
 use crate::domain::ids::incident_name;
 use crate::domain::incident::Incident;
 use crate::lab::{self, Lab};
@@ -69,14 +69,19 @@ impl Context {
 
     /// Gives a command in the operator's name and prints the answer.
     pub(super) async fn order(&self, engine: &Client, command: Command) -> Done {
-        let ordered = Ordered { actor: self.config().operator.clone(), command };
-        let accepted = engine.order(&ordered).await?;
+        let accepted = self.give(engine, command).await?;
         if self.print.json {
             self.print.json(&accepted)?;
         } else {
             self.print.line(&accepted.message)?;
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// Gives a command in the operator's name.
+    pub(super) async fn give(&self, engine: &Client, command: Command) -> anyhow::Result<Accepted> {
+        let ordered = Ordered { actor: self.config().operator.clone(), command };
+        Ok(engine.order(&ordered).await?)
     }
 
     /// The store by the configuration, else the lab's, else SQLite in the state directory.

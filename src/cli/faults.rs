@@ -6,10 +6,12 @@ use std::time::Duration;
 use anyhow::{anyhow, bail};
 use clap::Args;
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 use super::context::Context;
 use super::print::Print;
 use super::{Done, NO, bad_input, parse};
+use crate::api::client::Client;
 use crate::domain::effect::Command;
 use crate::domain::ids::TargetId;
 use crate::domain::injection::{Injection, InjectionState};
@@ -17,6 +19,9 @@ use crate::faults::{ALL, Descriptor, Fault, Params, find, watchdog};
 use crate::targets::Server;
 
 mod catalogue;
+
+/// How often it is looked whether an injection has taken.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// List the faults that can be injected into the lab, or explain one
 #[derive(Debug, Args)]
@@ -32,7 +37,8 @@ pub(super) struct Faults {
 
 /// Break a lab target on purpose, with an undo and a deadline
 ///
-/// Only the lab can be broken. The fault is undone at its deadline even when simctl was killed.
+/// Only the lab can be broken. The fault is undone at its deadline even when simctl was killed. Ends once the fault's own
+/// symptom shows, or says why it does not.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  simctl inject leak-oom\n  simctl inject idle-leak --set connections=12 --ttl 60\n  simctl inject container-paused --target redis-test --dry-run"
@@ -197,7 +203,41 @@ pub(super) async fn inject(context: &Context, args: &Inject) -> Done {
         ttl_s: args.ttl.map(|ttl| ttl.as_secs()),
         beside: args.beside,
     };
-    context.order(&engine, command).await
+    let accepted = context.give(&engine, command).await?;
+    if !context.print.json {
+        context.print.line(&accepted.message)?;
+    }
+    let Some(number) = accepted.injection else { bail!("the engine named no injection") };
+    let state = begun(&engine, number).await?;
+    if context.print.json {
+        let mut told = serde_json::to_value(&accepted)?;
+        told["state"] = serde_json::to_value(&state)?;
+        context.print.json(&told)?;
+    }
+    match state {
+        InjectionState::Active { symptom, .. } if !context.print.json => {
+            context.print.line(format_args!("it took: {symptom}"))?;
+        }
+        InjectionState::DidNotTake { reason } if !context.print.json => {
+            bail!("it did not take and was undone: {reason}")
+        }
+        InjectionState::DidNotTake { .. } => return Ok(ExitCode::FAILURE),
+        _ => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What the injection came to at first: its symptom shows, or it was undone. Its own deadline bounds the wait.
+async fn begun(engine: &Client, number: u64) -> anyhow::Result<InjectionState> {
+    loop {
+        let snapshot = engine.snapshot().await?;
+        let injection = snapshot.injections.iter().find(|known| known.number == number);
+        let Some(injection) = injection else { bail!("the engine does not know it any more") };
+        if injection.state != InjectionState::Starting {
+            return Ok(injection.state.clone());
+        }
+        sleep(LOOK).await;
+    }
 }
 
 async fn dry_run(context: &Context, args: &Inject, fault: &dyn Fault, mut params: Params) -> Done {

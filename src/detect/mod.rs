@@ -12,9 +12,11 @@ use crate::domain::window::Window;
 mod cache_misses;
 mod clients_refused;
 mod connection_pressure;
+mod counted;
 mod data_vanished;
 mod dead_rows;
 mod deadlocks;
+mod full_scans;
 mod invalid_index;
 mod lasting;
 mod lock_queue;
@@ -29,6 +31,7 @@ mod symptom;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod transactions_fail;
 mod volume_full;
 mod wal_retained;
 mod words;
@@ -59,4 +62,6 @@ pub const ALL: &[Detector] = &[
     Detector { kind: FindingKind::WalRetained, judge: wal_retained::judge },
     Detector { kind: FindingKind::InvalidIndex, judge: invalid_index::judge },
     Detector { kind: FindingKind::Deadlocks, judge: deadlocks::judge },
+    Detector { kind: FindingKind::TransactionsFail, judge: transactions_fail::judge },
+    Detector { kind: FindingKind::FullScans, judge: full_scans::judge },
 ];

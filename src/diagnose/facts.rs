@@ -275,9 +275,42 @@ pub struct PostgresFacts {
     /// Deadlocks ever broken, by database; looked at only where there are new ones.
     #[serde(default)]
     pub deadlocks: Option<Vec<(String, u64)>>,
+    /// Sequences that can give no further number; looked at only where transactions fail.
+    #[serde(default)]
+    pub ended_sequences: Option<Vec<PgSequence>>,
+    /// The table of locks; looked at only where transactions fail.
+    #[serde(default)]
+    pub promised_locks: Option<PgLocks>,
     /// How pg_hba.conf meets the application; looked at only where it is turned away at the door.
     #[serde(default)]
     pub hba: Option<PgHba>,
+}
+
+/// A sequence at its end.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PgSequence {
+    pub schema: String,
+    pub name: String,
+    /// The number it cannot pass.
+    pub end: i64,
+    /// As `integer`.
+    pub kind: String,
+    /// Whose column it is for; empty: nobody's.
+    pub table: String,
+}
+
+/// Who holds the locks, and whether there is room for more.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PgLocks {
+    /// Every transaction is promised so many (max_locks_per_transaction) …
+    pub promised: u32,
+    /// … and whether one gets them now; `None`: that could not be tried.
+    #[serde(default)]
+    pub are_given: Option<bool>,
+    /// In the shared table.
+    pub taken: u64,
+    /// Processes with the most of them, most first.
+    pub holders: Vec<(i32, u64)>,
 }
 
 /// The archive and the replication slots: who must have taken WAL before it may go.
@@ -469,6 +502,9 @@ pub struct PgSession {
     pub database: String,
     pub application: String,
     pub client: String,
+    /// Of its connection; `None` over a local socket.
+    #[serde(default)]
+    pub client_port: Option<u16>,
     /// As pg_stat_activity says it: `idle`, `active`, `idle in transaction` …
     pub state: String,
     pub state_age_s: f64,
@@ -481,6 +517,14 @@ pub struct PgSession {
     #[serde(default)]
     pub horizon_age: Option<i32>,
     pub wait_type: Option<String>,
+    #[serde(default)]
+    pub wait_event: Option<String>,
+    /// The state of its process, in the kernel's letter; looked at only where it keeps others waiting.
+    #[serde(default)]
+    pub process: Option<char>,
+    /// Whether its client is still at the other end of the connection; looked at where its process is.
+    #[serde(default)]
+    pub has_client: Option<bool>,
     /// Has written: ending it rolls work back.
     pub has_written: bool,
     pub blocked_by: Vec<i32>,

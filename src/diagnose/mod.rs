@@ -13,8 +13,10 @@ use facts::Facts;
 pub mod facts;
 pub mod postgres_access;
 pub mod postgres_connections;
+mod postgres_plans;
 pub mod postgres_rows;
 pub mod postgres_settings;
+pub mod postgres_transactions;
 pub mod postgres_upkeep;
 pub mod postgres_volumes;
 pub mod redis_clients;
@@ -34,6 +36,7 @@ pub(crate) mod words;
 #[cfg(test)]
 pub(crate) mod testing;
 
+pub(crate) use postgres_plans::{WAYS as PLANNER_WAYS, overrides as planner_overrides};
 pub(crate) use slow::cpu_to_restore;
 pub(crate) use unit_files::files_to_restore;
 pub(crate) use unit_processes::pids_to_restore;
@@ -92,6 +95,10 @@ pub const ALL: &[Judge] = &[
     postgres_settings::STANDBY,
     postgres_settings::SYNC_STANDBY_MISSING,
     postgres_settings::TIMEOUTS,
+    postgres_plans::PLANNER_SETTING,
+    postgres_transactions::LOCK_TABLE_FULL,
+    postgres_transactions::SPILL,
+    postgres_transactions::SEQUENCE_END,
     postgres_volumes::DATA_FULL,
     postgres_access::DB_CLOSED,
     postgres_access::HBA_REJECT,
@@ -101,10 +108,13 @@ pub const ALL: &[Judge] = &[
     postgres_access::CONNECT,
     postgres_access::TABLE,
     postgres_connections::ROLE_LIMIT,
+    postgres_connections::FROZEN_BACKEND,
+    postgres_connections::GHOST_CLIENT,
     postgres_connections::LOCK_PILE,
     postgres_connections::PREPARED_ORPHAN,
     postgres_connections::DEADLOCK,
     postgres_connections::IDLE_IN_TRANSACTION,
+    postgres_connections::RE_LEAK,
     postgres_connections::IDLE_LEAK,
     postgres_connections::SLOW_PILE,
     postgres_connections::PLAIN_LOAD,

@@ -53,6 +53,9 @@ pub(crate) fn facts(finding: FindingKind) -> Facts {
         source::PG_WAL,
         source::PG_INDEXES,
         source::PG_DEADLOCKS,
+        source::PG_BLOCKERS,
+        source::PG_SEQUENCES,
+        source::PG_LOCKS,
     ];
     let evidence = sources.iter().enumerate().map(|(at, source)| Evidence {
         id: format!("e{}", at + 1),

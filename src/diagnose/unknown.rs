@@ -73,6 +73,16 @@ fn unseen(facts: &Facts) -> Vec<&'static str> {
                 unseen.push("in which database");
             }
         }
+        FindingKind::TransactionsFail => {
+            if facts.postgres.as_ref().is_none_or(|pg| pg.promised_locks.is_none()) {
+                unseen.push("its sequences and its locks");
+            }
+        }
+        FindingKind::FullScans => {
+            if facts.postgres.as_ref().is_none_or(|pg| pg.settings.is_none()) {
+                unseen.push("the planner's settings of the application");
+            }
+        }
         FindingKind::ServerDown | FindingKind::ServerHung | FindingKind::Requested => {}
     }
     unseen

@@ -21,8 +21,12 @@ pub mod source {
         r#"psql -c "SELECT … FROM pg_stat_archiver; SELECT … FROM pg_replication_slots""#;
     pub const PG_INDEXES: &str = r#"psql -c "SELECT … FROM pg_index WHERE NOT indisvalid""#;
     pub const PG_DEADLOCKS: &str = r#"psql -c "SELECT datname, deadlocks FROM pg_stat_database""#;
+    pub const PG_SEQUENCES: &str = r#"psql -c "SELECT … FROM pg_sequences""#;
+    pub const PG_LOCKS: &str =
+        r#"psql -c "SELECT … FROM pg_locks; SELECT count(pg_try_advisory_xact_lock_shared(…))""#;
     pub const PG_HBA: &str =
         r#"psql -c "SELECT … FROM pg_hba_file_rules, pg_read_file(current_setting('hba_file'))""#;
+    pub const PG_BLOCKERS: &str = "processes of blockers: cat /proc/<pid>/stat /proc/net/tcp";
     pub const UNIT: &str = "inspect unit";
     pub const CLIENT_VIEW: &str = "client's view";
     pub const BASELINE: &str = "baseline";

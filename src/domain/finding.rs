@@ -70,6 +70,10 @@ pub enum FindingKind {
     InvalidIndex,
     /// PostgreSQL: transactions are cancelled because they wait for each other.
     Deadlocks,
+    /// PostgreSQL: far more transactions are rolled back than usual.
+    TransactionsFail,
+    /// PostgreSQL: large tables that were looked up by an index are read from end to end, again and again.
+    FullScans,
     /// No symptom of ours: somebody outside noticed something.
     Noticed,
     /// No symptom: a person asks for a change.
@@ -115,6 +119,8 @@ impl FindingKind {
         Self::WalRetained,
         Self::InvalidIndex,
         Self::Deadlocks,
+        Self::TransactionsFail,
+        Self::FullScans,
     ];
 
     /// Whether it is a symptom that is measured, and so is gone when it is measured no more.

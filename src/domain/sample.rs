@@ -56,7 +56,12 @@ pub mod reading {
     pub const INVALID_INDEXES: &str = "invalid_indexes";
     /// Deadlocks that the server broke, of all databases.
     pub const DEADLOCKS_TOTAL: &str = "deadlocks_total";
+    /// Transactions of all databases that were committed, and that were rolled back.
     pub const COMMITS_TOTAL: &str = "commits_total";
+    pub const ROLLBACKS_TOTAL: &str = "rollbacks_total";
+    /// Scans of large tables in the application's database, by an index and from end to end, read every few seconds.
+    pub const INDEX_SCANS_TOTAL: &str = "index_scans_total";
+    pub const FULL_SCANS_TOTAL: &str = "full_scans_total";
     /// With the directory behind it: how full the volume there is.
     pub const VOLUME_USED_PERCENT: &str = "volume_used_percent:";
     /// How often the volumes were looked at; samples in between share a look.

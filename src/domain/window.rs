@@ -7,16 +7,21 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::sample::{Origin, RuntimeEvent, Sample, reading};
 use super::target::Target;
 
-mod hits;
+mod share;
 mod usual;
 
-pub use hits::UsualHits;
+pub use share::UsualShare;
 pub use usual::Usual;
 
 /// How far back a window reaches.
 const SPAN: TimeDelta = TimeDelta::seconds(60);
 /// And never more than this, whatever the period.
 const MOST: usize = 512;
+
+/// Fewer reads, transactions or scans than these say nothing of a habit.
+const READS: f64 = 100.0;
+const TRANSACTIONS: f64 = 20.0;
+const SCANS: f64 = 50.0;
 
 /// The recent past of one target, oldest first.
 #[derive(Clone, Debug)]
@@ -27,7 +32,9 @@ pub struct Window {
     runtime: VecDeque<RuntimeEvent>,
     usual_held: Usual,
     usual_fresh: Usual,
-    usual_hits: UsualHits,
+    usual_hits: UsualShare,
+    usual_commits: UsualShare,
+    usual_index_scans: UsualShare,
 }
 
 impl Window {
@@ -40,7 +47,9 @@ impl Window {
             runtime: VecDeque::new(),
             usual_held: Usual::default(),
             usual_fresh: Usual::default(),
-            usual_hits: UsualHits::default(),
+            usual_hits: UsualShare::over(READS),
+            usual_commits: UsualShare::over(TRANSACTIONS),
+            usual_index_scans: UsualShare::over(SCANS),
         }
     }
 
@@ -54,11 +63,14 @@ impl Window {
         if sample.is_clean() {
             usual.learn(sample.took_ms);
         }
-        let counted = |name| sample.reading(name);
-        if let (Some(hits), Some(misses)) =
-            (counted(reading::HITS_TOTAL), counted(reading::MISSES_TOTAL))
-        {
-            self.usual_hits.learn(hits, misses);
+        for (usual, well, badly) in [
+            (&mut self.usual_hits, reading::HITS_TOTAL, reading::MISSES_TOTAL),
+            (&mut self.usual_commits, reading::COMMITS_TOTAL, reading::ROLLBACKS_TOTAL),
+            (&mut self.usual_index_scans, reading::INDEX_SCANS_TOTAL, reading::FULL_SCANS_TOTAL),
+        ] {
+            if let (Some(well), Some(badly)) = (sample.reading(well), sample.reading(badly)) {
+                usual.learn(well, badly);
+            }
         }
         if let Some(last) = side.back() {
             sample.readings.share_names(&last.readings);
@@ -95,8 +107,18 @@ impl Window {
     }
 
     /// How often reads usually find their key; reaches further back than the samples.
-    pub fn usual_hits(&self) -> &UsualHits {
+    pub fn usual_hits(&self) -> &UsualShare {
         &self.usual_hits
+    }
+
+    /// Which share of the transactions is usually committed.
+    pub fn usual_commits(&self) -> &UsualShare {
+        &self.usual_commits
+    }
+
+    /// Which share of the scans of large tables usually goes by an index.
+    pub fn usual_index_scans(&self) -> &UsualShare {
+        &self.usual_index_scans
     }
 
     /// The newest sample of one connection.

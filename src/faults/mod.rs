@@ -20,6 +20,7 @@ pub mod state;
 pub mod watchdog;
 
 mod abilities;
+mod clients;
 mod denial;
 mod filling;
 mod full_volume;
@@ -69,6 +70,8 @@ mod exhaust;
 mod fd_limit;
 mod flushall;
 mod fork_fails;
+mod frozen_backend;
+mod ghost_client;
 mod hba_reject;
 mod idle_in_transaction;
 mod idle_leak;
@@ -76,22 +79,27 @@ mod invalid_index;
 mod leak_oom;
 mod list_backlog;
 mod lock_pile;
+mod lock_table_full;
 mod maxclients;
 mod maxmemory_lowered;
 mod min_replicas;
 mod network_disconnected;
 mod output_buffers;
 mod pids_limit;
+mod planner_setting;
 mod port;
 mod prepared_orphan;
 mod query_buffers;
 mod rdb_enospc;
+mod re_leak;
 mod read_only;
 mod replicaof_dead;
 mod requirepass;
 mod role_limit;
 mod segv;
+mod sequence_end;
 mod slow_pile;
+mod spill;
 mod sync_standby_missing;
 mod timeouts;
 mod user_off;
@@ -132,10 +140,13 @@ pub const ALL: &[&dyn Fault] = &[
     &min_replicas::MinReplicas,
     &idle_leak::IdleLeak,
     &exhaust::Exhaust,
+    &re_leak::ReLeak,
     &idle_in_transaction::IdleInTransaction,
     &lock_pile::LockPile,
     &slow_pile::SlowPile,
     &prepared_orphan::PreparedOrphan,
+    &frozen_backend::FrozenBackend,
+    &ghost_client::GhostClient,
     &role_limit::RoleLimit,
     &xmin_held::XminHeld,
     &autovacuum_off::AutovacuumOff,
@@ -143,6 +154,10 @@ pub const ALL: &[&dyn Fault] = &[
     &dead_slot::DeadSlot,
     &invalid_index::InvalidIndex,
     &deadlock::Deadlock,
+    &lock_table_full::LockTableFull,
+    &spill::Spill,
+    &sequence_end::SequenceEnd,
+    &planner_setting::PlannerSetting,
     &read_only::FAULT,
     &data_full::DataFull,
     &sync_standby_missing::FAULT,

@@ -122,7 +122,13 @@ pub(super) async fn each_at_work(
     Ok(members)
 }
 
-fn put_to_work(members: &mut Tasks, session: Session, query: String, afterwards: Afterwards) {
+/// Lets a session work on a query, beside the others of these members.
+pub(super) fn put_to_work(
+    members: &mut Tasks,
+    session: Session,
+    query: String,
+    afterwards: Afterwards,
+) {
     members.spawn("faults: a session at work", async move {
         // As a whole: its driver must live as long.
         let session = session;
@@ -155,6 +161,28 @@ pub(super) async fn count(server: &Server, name: &str) -> Result<(u64, u64), Fau
         .map_err(|e| reach::sql_failed("count sessions", e))?;
     let number = |i| u64::try_from(row.get::<_, i64>(i)).unwrap_or_default();
     Ok((number(0), number(1)))
+}
+
+/// How many sessions of this name wait for a lock, when all of these do.
+pub(super) async fn all_wait(server: &Server, name: &str, all: u64) -> Result<u64, FaultError> {
+    let session = reach::superuser(server).await?;
+    let sql = "select count(*) from pg_stat_activity \
+               where application_name = $1 and wait_event_type = 'Lock'";
+    let row = session.client.query_one(sql, &[&name]).await;
+    let waiting: i64 = row.map_err(|e| reach::sql_failed("look at who waits", e))?.get(0);
+    match u64::try_from(waiting).unwrap_or_default() {
+        waiting if waiting >= all => Ok(waiting),
+        waiting => Err(FaultError::Precondition(format!("{waiting} of {all} sessions wait"))),
+    }
+}
+
+/// The processes of the sessions of this name.
+pub(super) async fn pids(server: &Server, name: &str) -> Result<Vec<i32>, FaultError> {
+    let session = reach::superuser(server).await?;
+    let sql = "select pid from pg_stat_activity where application_name = $1";
+    let rows = session.client.query(sql, &[&name]).await;
+    let rows = rows.map_err(|e| reach::sql_failed("look at the sessions of the fault", e))?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
 /// Reverting: the sockets are gone with the injector; ends what the server has not noticed yet.

@@ -200,11 +200,11 @@ impl ServerSpec {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::domain::target::{Engine, Profile, Thresholds};
 
-    fn server() -> Server {
+    pub(crate) fn server() -> Server {
         let login = |user: &str| postgres::Login {
             user: user.into(),
             password: Some(Secret::new("hush")),

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::{Descriptor, Fault, FaultError, Grip, Params, Progress, Saved, standing};
 use crate::ports::runtime::{Operation, Signal, UnitStatus};
-use crate::targets::{Server, first_process};
+use crate::targets::{Server, processes};
 
 /// One such fault.
 pub(super) struct Stroke {
@@ -55,7 +55,7 @@ impl Fault for Stroke {
             return Ok(());
         }
         let place = standing::place(server).map_err(|error| error.in_words())?;
-        let state = first_process::state(place).await;
+        let state = processes::first(place).await;
         state.map(drop).map_err(|answer| format!("its first process: {}", answer.describe()))
     }
 

@@ -152,6 +152,20 @@ pub trait Runtime: Send + Sync {
         })
     }
 
+    /// A signal to one process inside, by its number in there. What cannot say refuses.
+    async fn signal_inside(
+        &self,
+        unit: &Unit,
+        pid: i32,
+        signal: Signal,
+    ) -> Result<(), RuntimeError> {
+        Err(RuntimeError::Failed {
+            verb: "signal a process of",
+            unit: unit.name.clone(),
+            source: anyhow::anyhow!("SIG{} cannot be sent to process {pid} here", signal.as_str()),
+        })
+    }
+
     /// SIGKILL.
     async fn kill(&self, unit: &Unit) -> Result<(), RuntimeError>;
 
@@ -189,6 +203,8 @@ pub enum Operation<'a> {
     Unpause,
     Kill,
     Signal(Signal),
+    /// To this process inside.
+    SignalInside(i32, Signal),
     Adjust(Change<'a>),
 }
 

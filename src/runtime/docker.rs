@@ -33,6 +33,7 @@ use crate::ports::runtime::{
 mod adjust;
 mod events;
 mod exec;
+mod inside;
 
 /// To reach the engine at all.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -183,6 +184,15 @@ impl Runtime for DockerRuntime {
         self.send("signal", unit, signal.as_str()).await
     }
 
+    async fn signal_inside(
+        &self,
+        unit: &Unit,
+        pid: i32,
+        signal: Signal,
+    ) -> Result<(), RuntimeError> {
+        inside::signal(self, unit, pid, signal).await
+    }
+
     async fn kill(&self, unit: &Unit) -> Result<(), RuntimeError> {
         self.send("kill", unit, "KILL").await
     }
@@ -219,6 +229,7 @@ impl Runtime for DockerRuntime {
         let name = unit.name.as_str();
         let seconds;
         let adjusted;
+        let argv;
         let words: Vec<&str> = match operation {
             Operation::Exec(argv) => ["docker", "exec", name]
                 .into_iter()
@@ -234,6 +245,13 @@ impl Runtime for DockerRuntime {
             Operation::Kill => vec!["docker", "kill", name],
             Operation::Signal(signal) => {
                 vec!["docker", "kill", "--signal", signal.as_str(), name]
+            }
+            Operation::SignalInside(pid, signal) => {
+                argv = inside::words(pid, signal);
+                ["docker", "exec", name]
+                    .into_iter()
+                    .chain(argv.iter().map(String::as_str))
+                    .collect()
             }
             Operation::Adjust(change) => {
                 adjusted = adjust::words(change);

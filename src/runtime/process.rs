@@ -199,12 +199,23 @@ impl Runtime for ProcessRuntime {
     }
 
     async fn signal(&self, unit: &Unit, signal: Signal) -> Result<(), RuntimeError> {
-        self.living("signal", unit)?.signal(match signal {
-            Signal::Stop => KernelSignal::STOP,
-            Signal::Continue => KernelSignal::CONT,
-            Signal::Terminate => KernelSignal::TERM,
-            Signal::SegmentationFault => KernelSignal::SEGV,
-        });
+        self.living("signal", unit)?.signal(kernels(signal));
+        Ok(())
+    }
+
+    async fn signal_inside(
+        &self,
+        unit: &Unit,
+        pid: i32,
+        signal: Signal,
+    ) -> Result<(), RuntimeError> {
+        const VERB: &str = "signal a process of";
+        let leader = self.living(VERB, unit)?;
+        let member = table::family(&leader).into_iter().find(|member| member.pid == pid);
+        let member = member.ok_or_else(|| {
+            failed(VERB, unit, anyhow::anyhow!("process {pid} is none of its processes"))
+        })?;
+        member.signal(kernels(signal));
         Ok(())
     }
 
@@ -265,6 +276,7 @@ impl Runtime for ProcessRuntime {
             Operation::Unpause => format!("kill -CONT {pid} and its children"),
             Operation::Kill => format!("kill -KILL {pid} and its children"),
             Operation::Signal(signal) => format!("kill -{} {pid}", signal.as_str()),
+            Operation::SignalInside(pid, signal) => format!("kill -{} {pid}", signal.as_str()),
             Operation::Adjust(Change::Files(soft)) => {
                 format!("prlimit --pid {pid} --nofile={soft}:")
             }
@@ -272,6 +284,15 @@ impl Runtime for ProcessRuntime {
                 format!("(not possible: process {pid} has no network and no limits of its own)")
             }
         }
+    }
+}
+
+fn kernels(signal: Signal) -> KernelSignal {
+    match signal {
+        Signal::Stop => KernelSignal::STOP,
+        Signal::Continue => KernelSignal::CONT,
+        Signal::Terminate => KernelSignal::TERM,
+        Signal::SegmentationFault => KernelSignal::SEGV,
     }
 }
 

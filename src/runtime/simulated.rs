@@ -237,6 +237,9 @@ impl Runtime for SimulatedRuntime {
             Operation::Pause => spell(["simulated", "pause", name]),
             Operation::Unpause => spell(["simulated", "unpause", name]),
             Operation::Kill => spell(["simulated", "kill", name]),
+            Operation::SignalInside(pid, signal) => {
+                spell(["simulated", "signal", signal.as_str(), name, &pid.to_string()])
+            }
             Operation::Signal(signal) => spell(["simulated", "signal", signal.as_str(), name]),
             Operation::Adjust(change) => match change {
                 Change::Connect { network, .. } => spell(["simulated", "connect", network, name]),

@@ -83,6 +83,9 @@ impl Server {
         {
             pg.volumes = link.volumes(place, &mut notebook).await;
         }
+        if let (Some(place), Some(seen)) = (&self.place, &mut postgres) {
+            super::postgres::blockers::look(place, seen, &mut notebook).await;
+        }
         if let Link::Postgres(link) = &self.link
             && newest_refusal(&known.samples) == Some(NOT_LET_IN)
             && let Some(hba) = link.hba(self.place.as_ref(), &mut notebook).await

@@ -9,10 +9,9 @@ use super::super::channel::within;
 use super::super::checks::{count, kept, measured, unmeasured};
 use super::super::postgres::look;
 use super::{ActionError, Candidate, Candidates, LOOK_DEADLINE, statements};
+use crate::diagnose::postgres_connections::CAME_BACK;
 use crate::domain::execution::Check;
 use crate::targets::Server;
-
-const CAME_BACK: &str = "sessions did not come back";
 
 #[derive(Debug, Deserialize)]
 struct Seen {

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use crate::diagnose::facts::{Facts, PgSession};
 use crate::diagnose::{
-    postgres_connections, postgres_rows, redis_clients, redis_memory, redis_refusals,
+    postgres_connections, postgres_rows, postgres_transactions, redis_clients, redis_memory,
+    redis_refusals,
 };
 use crate::domain::proposal::Args;
 use crate::domain::unit::pids_text;
@@ -277,6 +278,25 @@ pub(super) fn blocking_query(facts: &Facts) -> Result<Args, String> {
         return Err(format!("pid {} runs no query ({})", root.pid, root.state));
     }
     queries(&[root])
+}
+
+/// The session whose locks leave no room for those of others.
+pub(super) fn hoarder(facts: &Facts) -> Result<Args, String> {
+    let session = postgres_transactions::hoarder(facts)?;
+    Ok(args([("sessions", Value::Array(named(&[session])))]))
+}
+
+/// The process of the session at the head of the queue, which stands still.
+pub(super) fn frozen_process(facts: &Facts) -> Result<Args, String> {
+    let session =
+        postgres_connections::frozen(facts).ok_or("no process is known to stand still")?;
+    Ok(args([("pid", json!(session.pid))]))
+}
+
+/// The role of the program that leaks, and how many connections it is left.
+pub(super) fn leaking_role(facts: &Facts) -> Result<Args, String> {
+    let (role, limit) = postgres_connections::role_to_limit(facts)?;
+    Ok(args([("role", json!(role)), ("limit", json!(limit))]))
 }
 
 /// The prepared transaction that nobody came back for, rolled back: what it wrote was never committed anywhere here.

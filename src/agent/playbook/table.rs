@@ -4,9 +4,10 @@ use super::Row;
 
 mod postgres;
 mod redis;
+mod sessions;
 mod unit;
 
 /// Every cause of `diagnose::ALL`, once.
 pub fn rows() -> impl Iterator<Item = &'static Row> {
-    [redis::ROWS, postgres::ROWS, unit::ROWS].into_iter().flatten()
+    [redis::ROWS, postgres::ROWS, sessions::ROWS, unit::ROWS].into_iter().flatten()
 }

@@ -15,6 +15,8 @@ use crate::domain::sample::{Answer, Origin};
 use crate::domain::unit::{CpuLimit, FileLimit, UnitLimits, UnitState, UnitStatus};
 use serde_json::json;
 
+mod transactions;
+
 fn tried(cause: &str, actions: &[&str]) -> Tried {
     Tried {
         cause: cause.into(),

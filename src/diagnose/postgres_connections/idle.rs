@@ -25,11 +25,22 @@ pub(crate) const IDLE_IN_TRANSACTION: Judge = Judge {
     judge: judge_idle_in_transaction,
 };
 
+pub(crate) const RE_LEAK: Judge = Judge {
+    cause: "re-leak",
+    title: "leaked connections that come back",
+    about: "A program leaks connections and opens new ones as soon as its old ones are ended, so ending them frees nothing.",
+    findings: FINDINGS,
+    judge: judge_again,
+};
+
+/// How a proof says that those who were ended are there again; see [`came_back`].
+pub(crate) const CAME_BACK: &str = "sessions did not come back";
+
 const SOURCES: &[&str] = &[source::PG_SESSIONS, source::PG_LIMITS, source::CLIENT_VIEW];
 
 fn judge_idle(facts: &Facts) -> Option<JudgedCause> {
     let sessions = Sessions::of(facts)?;
-    if !sessions.explain_it() {
+    if !sessions.explain_it() || came_back(facts) {
         return None;
     }
     let verdict = Verdict::on(facts, IDLE_LEAK.cause, SOURCES);
@@ -51,6 +62,54 @@ fn judge_idle(facts: &Facts) -> Option<JudgedCause> {
             "the sessions a second later: a pool at work moves, a leak does not",
         )
     })
+}
+
+/// Whether idle sessions were ended for this very trouble, and others took their places.
+fn came_back(facts: &Facts) -> bool {
+    facts.refusals.iter().any(|refusal| {
+        refusal.action == "kill_idle_connections" && refusal.said.starts_with(CAME_BACK)
+    })
+}
+
+fn judge_again(facts: &Facts) -> Option<JudgedCause> {
+    let sessions = Sessions::of(facts).filter(|_| came_back(facts))?;
+    let (group, idle) = largest(&sessions, is_idle)?;
+    if !sessions.explain_it() || !sessions.is_much(idle.len()) {
+        return None;
+    }
+    let because = format!(
+        "{}; {}; the ones before them were ended, and these took their places at once",
+        sessions.used_words(),
+        idle_words(group, &idle)
+    );
+    let sources = [&[source::EARLIER], SOURCES].concat();
+    let verdict = Verdict::on(facts, RE_LEAK.cause, &sources);
+    Some(verdict.confirmed_unless(because, missing(&sessions, idle.len())))
+}
+
+/// The role of the program whose connections come back, and the connections it may keep: a quarter of the slots. An
+/// error says why a limit would hurt others.
+pub(crate) fn role_to_limit(facts: &Facts) -> Result<(&str, u32), String> {
+    let sessions = Sessions::of(facts).ok_or("the sessions could not be read")?;
+    let (group, _) = largest(&sessions, is_idle).ok_or("no session is idle")?;
+    let (application, _, user) = group;
+    let standing = sessions.pg.standing.as_ref().and_then(|standing| standing.role.as_ref());
+    let own = standing.ok_or("which role the application has could not be looked at")?;
+    if own.name == user {
+        let user = name(user);
+        return Err(format!(
+            "{user} is the application's own role: a limit would turn it away too"
+        ));
+    }
+    let others = |session: &&PgSession| session.user == user && session.application != application;
+    if let Some(other) = sessions.all().iter().find(others) {
+        return Err(format!(
+            "{} has the same role {}, and a limit would turn it away too",
+            name(&other.application),
+            name(user)
+        ));
+    }
+    Ok((user, (sessions.usable() / 4).max(1)))
 }
 
 fn missing(sessions: &Sessions<'_>, still: usize) -> Option<String> {

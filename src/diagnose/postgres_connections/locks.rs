@@ -11,10 +11,11 @@ use crate::diagnose::words::{count, counted, name, seconds};
 use crate::domain::diagnosis::JudgedCause;
 use crate::domain::finding::FindingKind;
 
+use super::stuck::stuck;
 use super::{Sessions, waits_for_lock};
 
 /// Queues show before they have taken every slot.
-const FINDINGS: &[FindingKind] =
+pub(super) const FINDINGS: &[FindingKind] =
     &[FindingKind::ClientsRefused, FindingKind::ConnectionPressure, FindingKind::LockQueue];
 
 pub(crate) const LOCK_PILE: Judge = Judge {
@@ -50,7 +51,10 @@ const NO_SESSION: i32 = 0;
 fn judge(facts: &Facts) -> Option<JudgedCause> {
     let sessions = Sessions::of(facts)?;
     let waiting = queue(&sessions)?;
-    let roots = roots(&sessions);
+    let roots = heads(sessions.all());
+    if stuck(&sessions).is_some() {
+        return None;
+    }
     let because = format!(
         "{}; {} for locks{}",
         sessions.used_words(),
@@ -76,7 +80,7 @@ fn judge(facts: &Facts) -> Option<JudgedCause> {
 }
 
 /// How many wait, where that explains the symptom.
-fn queue(sessions: &Sessions<'_>) -> Option<usize> {
+pub(super) fn queue(sessions: &Sessions<'_>) -> Option<usize> {
     let waiting = sessions.count(waits_for_lock);
     let explains = if sessions.facts.finding == FindingKind::LockQueue {
         waiting > 0
@@ -101,7 +105,7 @@ fn judge_prepared(facts: &Facts) -> Option<JudgedCause> {
         return holds_rows(&sessions, oldest, &verdict, &told);
     }
     let waiting = queue(&sessions)?;
-    let roots = roots(&sessions);
+    let roots = heads(sessions.all());
     if !roots.contains(&NO_SESSION) {
         return None;
     }
@@ -179,7 +183,7 @@ pub(crate) fn orphan(facts: &Facts) -> Result<(&str, DateTime<Utc>), String> {
 /// The session at the head of the only queue, when it may be ended at all.
 pub(crate) fn blocker(facts: &Facts) -> Result<&PgSession, String> {
     let sessions = Sessions::of(facts).ok_or("the sessions could not be read")?;
-    let roots = roots(&sessions);
+    let roots = heads(sessions.all());
     let mut in_order = roots.iter();
     let (Some(pid), None) = (in_order.next(), in_order.next()) else {
         return Err(format!("{} sessions stand at the heads of queues, not one", roots.len()));
@@ -193,14 +197,14 @@ pub(crate) fn blocker(facts: &Facts) -> Result<&PgSession, String> {
 }
 
 /// Who blocks and is not blocked: the heads of the queues.
-fn roots(sessions: &Sessions<'_>) -> BTreeSet<i32> {
+pub(crate) fn heads(sessions: &[PgSession]) -> BTreeSet<i32> {
     let blocked: BTreeSet<i32> =
-        sessions.all().iter().filter(|s| !s.blocked_by.is_empty()).map(|s| s.pid).collect();
-    let blockers = sessions.all().iter().flat_map(|session| session.blocked_by.iter().copied());
+        sessions.iter().filter(|s| !s.blocked_by.is_empty()).map(|s| s.pid).collect();
+    let blockers = sessions.iter().flat_map(|session| session.blocked_by.iter().copied());
     blockers.filter(|pid| !blocked.contains(pid)).collect()
 }
 
-fn waits(waiting: usize) -> String {
+pub(super) fn waits(waiting: usize) -> String {
     format!(
         "{} {}",
         counted(waiting as u64, "session"),

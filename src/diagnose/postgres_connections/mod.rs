@@ -12,6 +12,7 @@ mod idle;
 mod locks;
 mod looks;
 mod role_limit;
+mod stuck;
 
 #[cfg(test)]
 mod tests;
@@ -19,13 +20,15 @@ mod tests;
 pub(crate) use busy::slow_queries;
 pub(super) use busy::{PLAIN_LOAD, SLOW_PILE};
 pub(super) use deadlock::DEADLOCK;
-pub(super) use idle::{IDLE_IN_TRANSACTION, IDLE_LEAK};
-pub(crate) use idle::{leaking_sessions, open_transactions};
+pub(crate) use idle::{CAME_BACK, leaking_sessions, open_transactions, role_to_limit};
+pub(super) use idle::{IDLE_IN_TRANSACTION, IDLE_LEAK, RE_LEAK};
 pub(super) use locks::{LOCK_PILE, PREPARED_ORPHAN};
-pub(crate) use locks::{blocker, orphan};
+pub(crate) use locks::{blocker, heads, orphan};
 pub(crate) use looks::another_look;
 pub(super) use role_limit::ROLE_LIMIT;
 pub(crate) use role_limit::limited;
+pub(crate) use stuck::frozen;
+pub(super) use stuck::{FROZEN_BACKEND, GHOST_CLIENT};
 
 const FINDINGS: &[FindingKind] = &[FindingKind::ClientsRefused, FindingKind::ConnectionPressure];
 

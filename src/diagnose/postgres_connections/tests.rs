@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::diagnose::diagnose;
-use crate::diagnose::facts::{HolderKind, PgHolder};
+use crate::diagnose::facts::{HolderKind, PgHolder, Refusal};
 use crate::diagnose::testing::*;
 use crate::domain::sample::{Answer, Sample, reading};
 use FindingKind::{ClientsRefused, ConnectionPressure, LockQueue, ServerHung};
@@ -315,4 +315,67 @@ fn deadlocks_are_the_servers_own_count() {
     assert_eq!(graded(&counted([3.0, 9.0], Some(9))), ["deadlock: confirmed"]);
     assert_eq!(graded(&counted([3.0, 9.0], None)), ["deadlock: likely"]);
     assert_eq!(graded(&counted([9.0, 9.0], Some(9))), [""; 0], "none of them is new");
+}
+
+/// Three wait behind one session that is seen like this: the state of its process, and whether its client is there.
+fn behind(process: Option<char>, has_client: Option<bool>) -> Facts {
+    let mut head = session(1, "active", 40.0);
+    (head.process, head.has_client) = (process, has_client);
+    postgres(LockQueue, [vec![head], waiting_on(1, 2, 3)].concat())
+}
+
+#[test]
+fn a_head_that_cannot_go_on_is_told_from_one_that_works() {
+    let cases: [(&str, Facts, &[&str]); 8] = [
+        ("at work", behind(Some('S'), Some(true)), &["lock-pile: confirmed"]),
+        ("not seen from outside", behind(None, None), &["lock-pile: confirmed"]),
+        ("its process stands still", behind(Some('T'), Some(true)), &["frozen-backend: confirmed"]),
+        (
+            "and its client is gone too",
+            behind(Some('T'), Some(false)),
+            &["frozen-backend: confirmed"],
+        ),
+        ("stopped by a debugger", behind(Some('t'), None), &["frozen-backend: confirmed"]),
+        ("its client is gone", behind(Some('S'), Some(false)), &["ghost-client: confirmed"]),
+        (
+            "its client is gone, its process unseen",
+            behind(None, Some(false)),
+            &["ghost-client: likely"],
+        ),
+        (
+            "nobody waits for it",
+            {
+                let mut facts = behind(Some('T'), Some(false));
+                facts.postgres.as_mut().unwrap().sessions.truncate(1);
+                facts
+            },
+            &[],
+        ),
+    ];
+    for (story, facts, expected) in cases {
+        assert_eq!(graded(&facts), expected, "{story}");
+    }
+    let mut two = behind(Some('T'), Some(true));
+    two.postgres.as_mut().unwrap().sessions.extend([session(40, "active", 1.0)]);
+    two.postgres.as_mut().unwrap().sessions.extend(waiting_on(40, 41, 2));
+    assert_eq!(graded(&two), ["lock-pile: likely"], "two queues");
+}
+
+#[test]
+fn a_leak_that_came_back_is_another_cause_than_one_that_was_never_ended() {
+    let said = |action: &str, said: &str| {
+        let mut facts = refused(&[sessions(1, 15, "idle", 3.0)]);
+        facts.refusals = vec![Refusal { action: action.into(), said: said.into() }];
+        graded(&facts)
+    };
+    let back = "sessions did not come back: 15 sessions again from the same clients";
+    assert_eq!(said("kill_idle_connections", back), ["re-leak: confirmed"]);
+    assert_eq!(
+        said("kill_idle_connections", "signalled, and still there"),
+        ["idle-leak: confirmed"]
+    );
+    assert_eq!(said("kill_idle_transactions", back), ["idle-leak: confirmed"]);
+    let mut few = refused(&[sessions(1, 3, "idle", 3.0), sessions(20, 12, "active", 0.1)]);
+    few.refusals = vec![Refusal { action: "kill_idle_connections".into(), said: back.into() }];
+    assert_eq!(graded(&few), ["plain-load: confirmed"], "what is there now are others");
 }

@@ -3,7 +3,7 @@
 use crate::domain::finding::FindingKind;
 use crate::domain::sample::{Answer, Sample};
 
-use super::facts::{Facts, PgStanding};
+use super::facts::{Facts, PgOverride, PgStanding};
 
 mod commits;
 mod read_only;
@@ -21,14 +21,14 @@ const WRITES: &[FindingKind] = &[FindingKind::WritesRefused];
 
 /// A setting as an application's new session has it, against the healthy server.
 #[derive(Clone, Copy, Debug)]
-struct Setting<'a> {
-    now: &'a str,
+pub(super) struct Setting<'a> {
+    pub(super) now: &'a str,
     /// `None`: it was not read while the server was healthy.
-    was: Option<&'a str>,
+    pub(super) was: Option<&'a str>,
 }
 
 impl<'a> Setting<'a> {
-    fn of(facts: &'a Facts, name: &str) -> Option<Self> {
+    pub(super) fn of(facts: &'a Facts, name: &str) -> Option<Self> {
         let now = facts.postgres.as_ref()?.settings.as_ref()?.get(name)?;
         Some(Self { now, was: facts.baseline.get(name).map(String::as_str) })
     }
@@ -38,7 +38,7 @@ impl<'a> Setting<'a> {
     }
 
     /// `x is on, it was off`.
-    fn words(self, name: &str) -> String {
+    pub(super) fn words(self, name: &str) -> String {
         let quoted = |value: &str| if value.is_empty() { "empty".to_owned() } else { value.into() };
         match self.was {
             Some(was) if was != self.now => {
@@ -54,15 +54,20 @@ fn standing(facts: &Facts) -> Option<&PgStanding> {
     facts.postgres.as_ref()?.standing.as_ref()
 }
 
-/// Whose value it is, when a role or a database has one of its own that the application gets.
-fn own_value(facts: &Facts, name: &str) -> Option<String> {
+/// The value of a role or a database that the application gets instead of the server's.
+pub(super) fn overriding<'a>(facts: &'a Facts, name: &str) -> Option<&'a PgOverride> {
     let standing = standing(facts)?;
     let role = standing.role.as_ref().map_or("", |role| role.name.as_str());
     let database = standing.database.as_ref().map_or("", |database| database.name.as_str());
     let reaches = |of: &str, whose: &str| of.is_empty() || of == whose;
-    let own = standing.overrides.iter().find(|own| {
+    standing.overrides.iter().find(|own| {
         own.name == name && reaches(&own.role, role) && reaches(&own.database, database)
-    })?;
+    })
+}
+
+/// Whose value it is, when a role or a database has one of its own that the application gets.
+fn own_value(facts: &Facts, name: &str) -> Option<String> {
+    let own = overriding(facts, name)?;
     Some(match (own.role.as_str(), own.database.as_str()) {
         ("", database) => format!("database {}", super::words::name(database)),
         (role, _) => format!("role {}", super::words::name(role)),

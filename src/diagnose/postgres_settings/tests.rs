@@ -1,7 +1,7 @@
 //! 25006 and hanging commits: each cause from its look-alikes, and what happens when parts are missing.
 
 use super::*;
-use crate::diagnose::facts::{PgOverride, PgRole};
+use crate::diagnose::facts::PgRole;
 use crate::diagnose::testing::*;
 use crate::domain::sample::Origin;
 use FindingKind::WritesRefused;

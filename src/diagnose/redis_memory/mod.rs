@@ -99,6 +99,8 @@ impl<'a> Memory<'a> {
             | FindingKind::WalRetained
             | FindingKind::InvalidIndex
             | FindingKind::Deadlocks
+            | FindingKind::TransactionsFail
+            | FindingKind::FullScans
             | FindingKind::Requested => false,
         };
         is_full.then_some(Self { facts, redis })

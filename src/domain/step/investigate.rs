@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Turn, actor};
 use crate::domain::effect::{Effect, Investigation, Known};
 use crate::domain::event::EventBody;
-use crate::domain::execution::{Approval, Decision, ExecutionState, Phase, PhaseLine};
+use crate::domain::execution::{Approval, Decision, Execution, ExecutionState, Phase, PhaseLine};
 use crate::domain::ids::{ActionId, ApprovalId, ExecutionId, IncidentId, ProposalId, TargetId};
 use crate::domain::incident::{Incident, RemediationMode, Request, Status, Tried};
 use crate::domain::policy::{Demand, Ruling};
@@ -354,14 +354,25 @@ fn proposal_line(proposal: &Proposal) -> PhaseLine {
     PhaseLine::say(Phase::Command, text)
 }
 
-/// What the failed actions of an incident were told, in order.
+/// What the failed actions of an incident were told, and what was measured of those that ran and did not help, in order.
 fn refusals(incident: &Incident) -> Vec<(ActionId, String)> {
-    let runs = incident.executions.iter().flat_map(|execution| &execution.steps);
-    let failed = runs.filter_map(|run| {
+    incident.executions.iter().flat_map(|one| told(one).chain(not_proven(one))).collect()
+}
+
+fn told(execution: &Execution) -> impl Iterator<Item = (ActionId, String)> {
+    execution.steps.iter().filter_map(|run| {
         let output = &run.end.as_ref().filter(|end| !end.ok)?.output;
         let said = if output.stderr.trim().is_empty() { &output.stdout } else { &output.stderr };
         let line = said.lines().find(|line| !line.trim().is_empty())?;
         Some((run.action.clone(), line.trim().to_owned()))
-    });
-    failed.collect()
+    })
+}
+
+/// The checks that failed, under the last action: what came before it is not what was to help.
+fn not_proven(execution: &Execution) -> impl Iterator<Item = (ActionId, String)> {
+    let last = execution.steps.last().map(|run| run.action.clone());
+    let checks = execution.verification.iter().flat_map(|verification| &verification.checks);
+    let failed = checks.filter(|check| check.passed == Some(false));
+    failed
+        .filter_map(move |check| Some((last.clone()?, format!("{}: {}", check.name, check.detail))))
 }

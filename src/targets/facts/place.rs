@@ -14,7 +14,7 @@ use crate::domain::sample::Answer;
 use crate::domain::unit::{UnitState, UnitStatus, UnitUsage};
 use crate::ports::runtime::{ExecLimits, RuntimeKind};
 use crate::targets::notebook::Notebook;
-use crate::targets::{Place, dial, first_process};
+use crate::targets::{Place, dial, processes};
 
 /// The client inside gives up after this by itself: nobody ends it from outside.
 const INSIDE_S: &str = "1";
@@ -51,11 +51,11 @@ fn is_unreachable(finding: FindingKind) -> bool {
 async fn first_process(place: &Place, notebook: &mut Notebook<'_>) -> Option<char> {
     let spelled =
         format!("{} docker exec {} cat /proc/1/stat", source::FIRST_PROCESS, place.unit.name);
-    let words = |state: &char| match first_process::is_stopped(*state) {
+    let words = |state: &char| match processes::is_stopped(*state) {
         true => format!("{state}: stopped by a signal"),
         false => format!("{state}: not stopped"),
     };
-    notebook.ask(&spelled, EXEC, first_process::state(place), words).await
+    notebook.ask(&spelled, EXEC, processes::first(place), words).await
 }
 
 /// The server's own client, run beside it.

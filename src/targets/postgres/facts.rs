@@ -46,6 +46,11 @@ impl PostgresLink {
             FindingKind::Deadlocks => self.deadlocks(&session, notebook).await,
             _ => None,
         };
+        let (mut ended_sequences, mut promised_locks) = (None, None);
+        if finding == FindingKind::TransactionsFail {
+            promised_locks = self.promised_locks(&session, notebook).await;
+            ended_sequences = self.ended_sequences(notebook).await;
+        }
         let standing = self.standing(&session, notebook).await;
         let settings = self.settings_now(baseline, notebook).await;
         session.close().await;
@@ -59,6 +64,8 @@ impl PostgresLink {
             wal,
             invalid_indexes,
             deadlocks,
+            ended_sequences,
+            promised_locks,
             ..limits
         })
     }
@@ -190,6 +197,9 @@ fn pg_session(row: &Row) -> Result<PgSession, tokio_postgres::Error> {
         database: row.try_get("datname")?,
         application: row.try_get("application_name")?,
         client: row.try_get("client")?,
+        client_port: row
+            .try_get::<_, Option<i32>>("client_port")?
+            .and_then(|port| port.try_into().ok()),
         state: row.try_get("state")?,
         state_age_s: row.try_get("state_age")?,
         xact_age_s: row.try_get("xact_age")?,
@@ -197,10 +207,13 @@ fn pg_session(row: &Row) -> Result<PgSession, tokio_postgres::Error> {
         query_start: row.try_get("query_start")?,
         horizon_age: row.try_get("horizon_age")?,
         wait_type: row.try_get("wait_event_type")?,
+        wait_event: row.try_get("wait_event")?,
         has_written: row.try_get("has_written")?,
         blocked_by: row.try_get("blocked_by")?,
         holds_advisory_lock: row.try_get("holds_advisory_lock")?,
         is_superuser: row.try_get("is_superuser")?,
+        process: None,
+        has_client: None,
     })
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::config::TlsConfig;
 use crate::config::secret::Secret;
 
+pub(in crate::targets) mod blockers;
 mod connect;
 mod facts;
 pub(crate) mod hba;

@@ -28,7 +28,8 @@ WITH seen AS (
            max(age) FILTER (WHERE NOT own AND state = 'idle') AS oldest
       FROM client
 ), databases AS (
-    SELECT sum(numbackends) AS backends, sum(xact_commit) AS commits, sum(deadlocks) AS deadlocks
+    SELECT sum(numbackends) AS backends, sum(xact_commit) AS commits,
+           sum(xact_rollback) AS rollbacks, sum(deadlocks) AS deadlocks
       FROM pg_stat_database
 )
 SELECT (CASE WHEN everything THEN others ELSE greatest(backends - own, 0) END)::float8 AS sessions,
@@ -52,6 +53,7 @@ SELECT (CASE WHEN everything THEN others ELSE greatest(backends - own, 0) END)::
            + coalesce(current_setting('reserved_connections', true)::float8, 0)
            AS reserved_connections,
        commits::float8 AS commits_total,
+       rollbacks::float8 AS rollbacks_total,
        deadlocks::float8 AS deadlocks_total,
        extract(epoch FROM now() - pg_postmaster_start_time())::float8 AS uptime_seconds
   FROM seen, sum, databases";
@@ -111,7 +113,7 @@ pub(super) type Numbers = Vec<(&'static str, f64)>;
 
 /// The numbers of a [`STATISTICS`] row under their names; what is NULL there is absent here.
 pub(super) fn readings(row: &Row) -> Numbers {
-    const NAMES: [&str; 14] = [
+    const NAMES: [&str; 15] = [
         reading::SESSIONS,
         reading::OWN_SESSIONS,
         reading::IDLE_SESSIONS,
@@ -124,6 +126,7 @@ pub(super) fn readings(row: &Row) -> Numbers {
         reading::MAX_CONNECTIONS,
         reading::RESERVED_CONNECTIONS,
         reading::COMMITS_TOTAL,
+        reading::ROLLBACKS_TOTAL,
         reading::DEADLOCKS_TOTAL,
         reading::UPTIME_SECONDS,
     ];
@@ -135,13 +138,20 @@ fn named(row: &Row, names: &[&'static str]) -> Numbers {
     names.iter().filter_map(|name| Some((*name, value(name)?))).collect()
 }
 
-/// The table with the most dead rows in this database. Costs more the more tables there are, so it is asked rarely.
+/// The table with the most dead rows in this database, and how large ones are read: a scan of a small table costs
+/// nothing, whichever way. Costs more the more tables there are, so it is asked rarely.
 pub(super) const TABLES: &str = "
+WITH t AS MATERIALIZED (
+    SELECT oid, pg_stat_get_dead_tuples(oid) AS dead, pg_stat_get_live_tuples(oid) AS live,
+           reltuples >= 10000 AS is_large
+      FROM pg_class WHERE relkind IN ('r', 'm') AND oid >= 16384
+)
 SELECT dead::float8 AS dead_rows, live::float8 AS live_rows,
-       (SELECT count(*) FROM pg_stat_progress_vacuum)::float8 AS vacuums
-  FROM (SELECT pg_stat_get_dead_tuples(oid) AS dead, pg_stat_get_live_tuples(oid) AS live
-          FROM pg_class WHERE relkind IN ('r', 'm') AND oid >= 16384) t
- ORDER BY dead DESC LIMIT 1";
+       (SELECT count(*) FROM pg_stat_progress_vacuum)::float8 AS vacuums,
+       (SELECT coalesce(sum(pg_stat_get_numscans(oid)), 0) FROM t WHERE is_large)::float8 AS full_scans_total,
+       (SELECT coalesce(sum(pg_stat_get_numscans(i.indexrelid)), 0)
+          FROM t JOIN pg_index i ON i.indrelid = t.oid WHERE is_large)::float8 AS index_scans_total
+  FROM t ORDER BY dead DESC LIMIT 1";
 
 /// What the server keeps and nobody needs: WAL for others, indexes without a use. An index that is being built or
 /// dropped is somebody's work.
@@ -161,7 +171,14 @@ SELECT (SELECT coalesce(max(pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN p
 
 /// The numbers of a [`TABLES`] row.
 pub(super) fn table_readings(row: &Row) -> Numbers {
-    named(row, &[reading::DEAD_ROWS, reading::LIVE_ROWS, reading::VACUUMS])
+    let names = [
+        reading::DEAD_ROWS,
+        reading::LIVE_ROWS,
+        reading::VACUUMS,
+        reading::FULL_SCANS_TOTAL,
+        reading::INDEX_SCANS_TOTAL,
+    ];
+    named(row, &names)
 }
 
 /// The numbers of an [`UPKEEP`] row.
@@ -191,6 +208,34 @@ pub(super) const DEADLOCKS: &str = "
 SELECT coalesce(json_agg(json_build_array(datname, deadlocks) ORDER BY deadlocks DESC, datname), '[]'::json)
   FROM pg_stat_database WHERE deadlocks > 0 AND datname IS NOT NULL";
 
+/// Sequences of this database that have given their last number, as far as the login may see it.
+pub(super) const ENDED: &str = "
+SELECT coalesce(json_agg(json_build_object('schema', s.schemaname, 'name', s.sequencename, 'kind', s.data_type::text,
+    'end', CASE WHEN s.increment_by > 0 THEN s.max_value ELSE s.min_value END,
+    'table', coalesce((SELECT d.refobjid::regclass::text FROM pg_depend d
+        WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
+          AND d.objid = format('%I.%I', s.schemaname, s.sequencename)::regclass LIMIT 1), ''))
+    ORDER BY s.schemaname, s.sequencename), '[]'::json)
+  FROM pg_sequences s
+ WHERE NOT s.cycle AND CASE WHEN s.increment_by > 0 THEN s.last_value >= s.max_value
+                            ELSE s.last_value <= s.min_value END";
+
+/// The shared table of locks: how much of it is taken, and by whom most.
+pub(super) const LOCKS: &str = "
+WITH held AS MATERIALIZED (
+    SELECT coalesce(pid, 0) AS pid, count(*) AS locks FROM pg_locks WHERE NOT fastpath GROUP BY 1
+)
+SELECT json_build_object('promised', current_setting('max_locks_per_transaction')::int,
+  'taken', (SELECT coalesce(sum(locks), 0) FROM held)::bigint,
+  'holders', coalesce((SELECT json_agg(json_build_array(pid, locks)) FROM
+      (SELECT * FROM held ORDER BY locks DESC, pid LIMIT 3) most), '[]'::json))";
+
+/// Takes as many locks as every transaction is promised, and lets go of them at once: shared ones, which nobody waits
+/// for, under a number of our own.
+pub(super) const PROMISED: &str = "
+SELECT count(pg_try_advisory_xact_lock_shared(1936289652, n)) FROM generate_series(1,
+    current_setting('max_locks_per_transaction')::int) n";
+
 /// Indexes of this database that no query may use, and who is at work on them or their tables.
 pub(super) const INVALID: &str = "
 SELECT coalesce(json_agg(json_build_object('schema', n.nspname, 'name', c.relname, 'table', t.relname,
@@ -211,12 +256,12 @@ SELECT a.pid, a.backend_start,
        coalesce(a.usename::text, '') AS usename,
        coalesce(a.datname::text, '') AS datname,
        coalesce(a.application_name, '') AS application_name,
-       coalesce(host(a.client_addr), 'local') AS client,
+       coalesce(host(a.client_addr), 'local') AS client, nullif(a.client_port, -1) AS client_port,
        coalesce(a.state, 'unknown') AS state,
        coalesce(extract(epoch FROM now() - a.state_change), 0)::float8 AS state_age,
        extract(epoch FROM now() - a.xact_start)::float8 AS xact_age,
        extract(epoch FROM now() - a.query_start)::float8 AS query_age,
-       a.wait_event_type,
+       a.wait_event_type, a.wait_event,
        a.backend_xid IS NOT NULL AS has_written,
        CASE WHEN a.datname = current_database()
             THEN greatest(age(a.backend_xmin), age(a.backend_xid)) END AS horizon_age,

@@ -1,14 +1,17 @@
-//! What a PostgreSQL server keeps without need: WAL that nobody takes, indexes that serve no query.
+//! What is looked at only for some symptoms: WAL that nobody takes, indexes that serve no query, what makes transactions
+//! fail.
 
 use serde::de::DeserializeOwned;
 use tokio_postgres::types::Json;
 
-use super::connect::{PgConnection, answer_of};
+use super::connect::{PgConnection, Session, answer_of};
 use super::{PostgresLink, sql};
-use crate::diagnose::facts::{PgInvalidIndex, PgWal};
+use crate::diagnose::facts::{PgInvalidIndex, PgLocks, PgSequence, PgWal};
 use crate::diagnose::source;
 use crate::domain::sample::Answer;
 use crate::domain::words::bytes;
+use crate::targets::Limit;
+use crate::targets::dial::Trust;
 use crate::targets::notebook::Notebook;
 
 impl PostgresLink {
@@ -37,7 +40,43 @@ impl PostgresLink {
         let asked = one::<Vec<(String, u64)>>(session, sql::DEADLOCKS);
         notebook.ask(source::PG_DEADLOCKS, self.deadline, asked, |all| deadlock_words(all)).await
     }
+
+    /// Asked as the application: who may use a sequence may see where it is.
+    pub(super) async fn ended_sequences(
+        &self,
+        notebook: &mut Notebook<'_>,
+    ) -> Option<Vec<PgSequence>> {
+        let (limit, trust) = (Limit::of(self.deadline), Trust::default());
+        let asked = async {
+            let session = self.open(&self.app, "facts", Session::App, &trust, limit).await?;
+            let ended = one::<Vec<PgSequence>>(&session, sql::ENDED).await;
+            session.close().await;
+            ended
+        };
+        notebook.ask(source::PG_SEQUENCES, self.deadline, asked, |all| sequence_words(all)).await
+    }
+
+    pub(super) async fn promised_locks(
+        &self,
+        session: &PgConnection,
+        notebook: &mut Notebook<'_>,
+    ) -> Option<PgLocks> {
+        let asked = async {
+            let mut locks = one::<PgLocks>(session, sql::LOCKS).await?;
+            let tried = session.query_one(sql::PROMISED, &[]).await;
+            locks.are_given = match tried.map_err(|error| answer_of(&error)) {
+                Ok(_) => Some(true),
+                Err(refused) if refused.code() == Some(NO_ROOM) => Some(false),
+                Err(_) => None,
+            };
+            Ok(locks)
+        };
+        notebook.ask(source::PG_LOCKS, self.deadline, asked, lock_words).await
+    }
 }
+
+/// The SQLSTATE of a transaction that finds no room in the shared table of locks.
+const NO_ROOM: &str = "53200";
 
 async fn one<T: DeserializeOwned>(session: &PgConnection, question: &str) -> Result<T, Answer> {
     let row = session.query_one(question, &[]).await.map_err(|error| answer_of(&error))?;
@@ -81,4 +120,24 @@ fn deadlock_words(databases: &[(String, u64)]) -> String {
     let words: Vec<String> =
         databases.iter().take(4).map(|(name, count)| format!("{count} in {name}")).collect();
     if words.is_empty() { "no deadlock was ever broken".into() } else { words.join("; ") }
+}
+
+fn sequence_words(ended: &[PgSequence]) -> String {
+    let words: Vec<String> = ended
+        .iter()
+        .take(4)
+        .map(|ended| format!("{}.{} is at its end, {}", ended.schema, ended.name, ended.end))
+        .collect();
+    if words.is_empty() { "no sequence is at its end".into() } else { words.join("; ") }
+}
+
+fn lock_words(locks: &PgLocks) -> String {
+    let holders: Vec<String> =
+        locks.holders.iter().map(|(pid, count)| format!("{count} by pid {pid}")).collect();
+    let given = match locks.are_given {
+        Some(true) => "a transaction gets what it is promised",
+        Some(false) => "a transaction does not get what it is promised",
+        None => "whether a transaction gets what it is promised is not known",
+    };
+    format!("{} locks are taken, {}; {given} ({})", locks.taken, holders.join(", "), locks.promised)
 }

@@ -20,17 +20,17 @@ use super::harness::{PgServer, Way};
 use super::{action, args, carry_out, consequence, failing, refusal, run, verified};
 
 /// A statement that its session is still busy with.
-type Running<'c> = Pin<
+pub(super) type Running<'c> = Pin<
     Box<dyn Future<Output = Result<Vec<SimpleQueryMessage>, tokio_postgres::Error>> + Send + 'c>,
 >;
 
-async fn started<'c>(client: &'c Client, sql: &'c str) -> Running<'c> {
+pub(super) async fn started<'c>(client: &'c Client, sql: &'c str) -> Running<'c> {
     let mut running: Running<'c> = Box::pin(client.simple_query(sql));
     assert!(futures::poll!(&mut running).is_pending(), "{sql} is over already");
     running
 }
 
-async fn value(client: &Client, sql: &str) -> String {
+pub(super) async fn value(client: &Client, sql: &str) -> String {
     let rows = client.simple_query(sql).await.expect("a proper question");
     let first = rows.iter().find_map(|row| match row {
         SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
@@ -40,7 +40,7 @@ async fn value(client: &Client, sql: &str) -> String {
 }
 
 /// Waits for a condition that a superuser can ask for.
-async fn until(admin: &Client, what: &str, holds: &str) {
+pub(super) async fn until(admin: &Client, what: &str, holds: &str) {
     for _ in 0..400 {
         if value(admin, &format!("select ({holds})::text")).await == "true" {
             return;
@@ -51,22 +51,29 @@ async fn until(admin: &Client, what: &str, holds: &str) {
 }
 
 /// Causes with their grades, and the first remedy.
-struct Judged {
-    causes: Vec<String>,
-    steps: Vec<(ActionId, Args)>,
+pub(super) struct Judged {
+    pub(super) causes: Vec<String>,
+    pub(super) steps: Vec<(ActionId, Args)>,
 }
 
 impl Judged {
-    fn actions(&self) -> Vec<&str> {
+    pub(super) fn actions(&self) -> Vec<&str> {
         self.steps.iter().map(|(id, _)| id.as_str()).collect()
     }
 }
 
-async fn judge(server: &Server, finding: FindingKind) -> Judged {
-    let known = Known {
-        baseline: BTreeMap::from([("max_connections".to_owned(), "20".to_owned())]),
-        ..Known::default()
-    };
+pub(super) async fn judge(server: &Server, finding: FindingKind) -> Judged {
+    let baseline = BTreeMap::from([("max_connections".to_owned(), "20".to_owned())]);
+    judge_from(server, finding, baseline).await
+}
+
+/// The same where more is known of the healthy server.
+pub(super) async fn judge_from(
+    server: &Server,
+    finding: FindingKind,
+    baseline: BTreeMap<String, String>,
+) -> Judged {
+    let known = Known { baseline, ..Known::default() };
     let facts = server.facts(finding, &known, &|_| ()).await;
     let diagnosis = diagnose::diagnose(&facts);
     let remedies = playbook::remedies(&diagnosis, &facts, &[], &[]);
@@ -77,7 +84,7 @@ async fn judge(server: &Server, finding: FindingKind) -> Judged {
 }
 
 /// Carries the remedy out as the engine does and measures every step of it at the end.
-async fn cure(server: &Server, judged: &Judged) {
+pub(super) async fn cure(server: &Server, judged: &Judged) {
     let mut done = Vec::new();
     for (id, args) in &judged.steps {
         let action = action(id.as_str());
@@ -97,7 +104,7 @@ async fn fill(pg: &PgServer, application: &str) -> Vec<Client> {
     held
 }
 
-async fn with_table(pg: &PgServer) -> Client {
+pub(super) async fn with_table(pg: &PgServer) -> Client {
     let admin = pg.client("postgres", "console").await;
     let table = "create table t (id int primary key, v int); grant all on t to app; \
                  insert into t select n, 0 from generate_series(1, 30) n";

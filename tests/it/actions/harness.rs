@@ -208,6 +208,20 @@ impl Runtime for Process {
         Ok(())
     }
 
+    async fn signal_inside(
+        &self,
+        _unit: &Unit,
+        pid: i32,
+        signal: simctl::ports::runtime::Signal,
+    ) -> Result<(), RuntimeError> {
+        let sent = std::process::Command::new("kill")
+            .args([&format!("-{}", signal.as_str()), &pid.to_string()])
+            .status()
+            .expect("kill is there");
+        assert!(sent.success(), "no process {pid}");
+        Ok(())
+    }
+
     async fn kill(&self, _unit: &Unit) -> Result<(), RuntimeError> {
         self.end(rustix::process::Signal::KILL);
         Ok(())

@@ -159,3 +159,44 @@ async fn an_expired_role_is_fair_only_where_passwords_are_asked_for() {
     let said = format!("{reports:?}");
     assert!(said.contains("without a password") && !said.contains("Took"), "{said}");
 }
+
+#[tokio::test]
+async fn a_client_that_is_gone_is_remembered_and_one_that_comes_back_is_shut_out() {
+    let broken = Broken::over(Bench::postgres());
+    twice(&broken, "ghost-client", "3 sessions wait behind one whose client is gone").await;
+    twice(&broken, "re-leak", "53300").await;
+    let roles = "select rolname from pg_roles where rolname !~ '^pg_' order by 1";
+    let left = sql(&broken.bench, roles).await;
+    assert!(!left.iter().any(|role| role.contains('_')), "{left:?}");
+    let tables = "select relname from pg_class where relnamespace = 'public'::regnamespace";
+    assert_eq!(sql_in(&broken.bench, "app", tables).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn transactions_fail_for_three_reasons_and_each_is_taken_back() {
+    let broken = Broken::over(Bench::postgres());
+    for (fault, symptom) in
+        [("sequence-end", "2200H"), ("spill", "53400"), ("lock-table-full", "53200")]
+    {
+        twice(&broken, fault, symptom).await;
+    }
+    assert_eq!(sql(&broken.bench, AUTO).await, [""; 0]);
+    let tables = "select relname from pg_class where relnamespace = 'public'::regnamespace";
+    assert_eq!(sql_in(&broken.bench, "app", tables).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_database_is_kept_from_its_indexes_and_one_that_was_before_is_not_broken() {
+    let broken = Broken::over(Bench::postgres());
+    let spec = broken.spec("planner-setting", &[("seconds", 2)]).await;
+    let reports = broken.live(&spec, async || ()).await;
+    assert_undone(&reports);
+    assert!(format!("{reports:?}").contains("Seq Scan"), "{reports:?}");
+    let own = "select setconfig::text from pg_db_role_setting";
+    assert_eq!(sql(&broken.bench, own).await, [""; 0]);
+    sql(&broken.bench, "alter database app set enable_indexscan = off").await;
+    let spec = broken.spec("planner-setting", &[("seconds", 2)]).await;
+    let said = format!("{:?}", broken.live(&spec, async || ()).await);
+    assert!(said.contains("such a setting") && !said.contains("Took"), "{said}");
+    assert_eq!(sql(&broken.bench, own).await, ["{enable_indexscan=off}"]);
+}

@@ -1,9 +1,8 @@
-//! What is behind a PostgreSQL in trouble: settings, access, volumes, sessions, locks, dead rows.
+//! What is behind a PostgreSQL in trouble: settings, access, volumes, dead rows, what is kept for nobody.
 
 use crate::agent::playbook::arguments::{
-    any_blocker, blocking_query, healthy_limit, idle_blocker, leaking_sessions, none,
-    open_transactions, orphan, postgres_access, postgres_settings, postgres_upkeep,
-    postgres_volumes, row_holders, slow_queries, slow_sessions, table_after_holders, worst_table,
+    postgres_access, postgres_settings, postgres_upkeep, postgres_volumes, row_holders,
+    table_after_holders, worst_table,
 };
 use crate::agent::playbook::{Remedy, Row, Use, Wrong};
 
@@ -74,6 +73,70 @@ pub(super) const ROWS: &[Row] = &[
             },
         ],
         advice: "who set the timeout, and where: for the server, a role or a database",
+    },
+    Row {
+        cause: "planner-setting",
+        remedies: &[
+            Remedy {
+                uses: &[Use {
+                    action: "reset_role_db_setting",
+                    args: postgres_settings::planners_own,
+                }],
+                only_after: None,
+                why: "The setting is a role's or a database's own, and the healthy server did without it; no index is built \
+                      and no session is cut",
+                effect: "new sessions use the indexes again; a pool has to open new ones",
+            },
+            Remedy {
+                uses: &[Use { action: "reset_pg_setting", args: postgres_settings::planners }],
+                only_after: None,
+                why: "The planner of the healthy server was free to use the indexes; no index is built and no session is cut",
+                effect: "every session uses the indexes again at once, except where it set otherwise itself",
+            },
+        ],
+        wrong: &[
+            Wrong { what: "a new index", does: "is not used either" },
+            Wrong { what: "analyze_table", does: "the statistics are right already" },
+            Wrong { what: "restart_postgres", does: "cuts everybody, and the setting survives it" },
+        ],
+        advice: "who set it, and for what: a planner setting belongs into one session, not into a role or a database",
+    },
+    Row {
+        cause: "spill",
+        remedies: &[Remedy {
+            uses: &[Use { action: "reset_pg_setting", args: postgres_settings::temp_files }],
+            only_after: None,
+            why: "The same queries had room on the healthy server; restoring its limit cuts no session",
+            effect: "queries that sort or join much work again, in old sessions too",
+        }],
+        wrong: &[
+            Wrong { what: "restart_postgres", does: "cuts everybody, and the setting survives it" },
+            Wrong {
+                what: "raising work_mem for all",
+                does: "takes that much for every sort of every session",
+            },
+        ],
+        advice: "who set temp_file_limit, and which query writes so much: an index or a smaller result may do without",
+    },
+    Row {
+        cause: "sequence-end",
+        remedies: &[],
+        wrong: &[
+            Wrong {
+                what: "restart_postgres",
+                does: "cuts everybody; the sequence stays where it is",
+            },
+            Wrong {
+                what: "setval to a small number",
+                does: "gives numbers that rows have already",
+            },
+            Wrong {
+                what: "ALTER SEQUENCE … CYCLE",
+                does: "gives numbers that rows have already, one after the other",
+            },
+        ],
+        advice: "the type of the column: bigint for it and its sequence (the table is rewritten, so in a quiet hour), and \
+                 every program that keeps such a number in four bytes",
     },
     Row {
         cause: "data-full",
@@ -191,56 +254,6 @@ pub(super) const ROWS: &[Row] = &[
         advice: "who revoked the right, and whether other tables lost it too (\\dp)",
     },
     Row {
-        cause: "idle-leak",
-        remedies: &[
-            Remedy {
-                uses: &[Use { action: "kill_idle_connections", args: leaking_sessions }],
-                only_after: None,
-                why: "Least destructive: end only this program's sessions that do nothing; no query and \
-                      no transaction is cut, and a restart would cut everybody",
-                effect: "their slots are free at once; the program has to connect anew",
-            },
-            Remedy {
-                uses: &[Use { action: "restart_postgres", args: none }],
-                only_after: Some("kill_idle_connections"),
-                why: "Ending the idle sessions alone did not help, and nothing smaller is left",
-                effect: "every session is cut, every slot is free",
-            },
-        ],
-        wrong: &[
-            Wrong { what: "restart_postgres", does: "cuts everybody, and the program leaks again" },
-            Wrong {
-                what: "raising max_connections",
-                does: "needs a restart and only moves the end",
-            },
-        ],
-        advice: "the program that opens these connections: let it close them or use a pool, or set a limit \
-                 on its role",
-    },
-    Row {
-        cause: "idle-in-transaction",
-        remedies: &[Remedy {
-            uses: &[Use { action: "kill_idle_transactions", args: open_transactions }],
-            only_after: None,
-            why: "Only the sessions that stopped inside a transaction are ended; what they wrote was never \
-                  committed and is rolled back. Idle sessions are not the cause, cancelling does nothing to a \
-                  session without a query, and a restart would cut everybody",
-            effect: "their slots and the rows they locked are free at once; what they had not committed is lost",
-        }],
-        wrong: &[
-            Wrong {
-                what: "kill_idle_connections",
-                does: "ends none of them: an open transaction is not idle",
-            },
-            Wrong { what: "pg_cancel_backend", does: "says yes and changes nothing" },
-            Wrong {
-                what: "restart_postgres",
-                does: "cuts everybody, and the program does it again",
-            },
-        ],
-        advice: "the program that leaves transactions open, or idle_in_transaction_session_timeout on its role",
-    },
-    Row {
         cause: "autovacuum-off",
         remedies: &[Remedy {
             uses: &[
@@ -340,124 +353,5 @@ pub(super) const ROWS: &[Row] = &[
             },
         ],
         advice: "why the build failed: duplicates, a timeout or a cancelled session; then build it again",
-    },
-    Row {
-        cause: "lock-pile",
-        remedies: &[
-            Remedy {
-                uses: &[Use { action: "kill_blocker", args: idle_blocker }],
-                only_after: None,
-                why: "Only the session at the head of the queue is ended, which does nothing and keeps everybody \
-                      waiting; those who wait go on by themselves",
-                effect: "the lock is free at once; what that one session had not committed is rolled back",
-            },
-            Remedy {
-                uses: &[Use { action: "cancel_query", args: blocking_query }],
-                only_after: None,
-                why: "The session at the head of the queue is at work, so its query is cancelled before the session \
-                      is ended",
-                effect: "its statement is rolled back and the lock is free, unless the transaction goes on",
-            },
-            Remedy {
-                uses: &[Use { action: "kill_blocker", args: any_blocker }],
-                only_after: Some("cancel_query"),
-                why: "Cancelling its query did not free the lock",
-                effect: "the lock is free at once; what that one session had not committed is rolled back",
-            },
-        ],
-        wrong: &[
-            Wrong { what: "kill_idle_connections", does: "frees one slot for a moment" },
-            Wrong { what: "ending the waiting sessions", does: "the table stays locked" },
-            Wrong { what: "restart_postgres", does: "cuts everybody to end one session" },
-        ],
-        advice: "the session at the head of the queue: ending it frees all the others, ending waiting ones \
-                 frees nobody",
-    },
-    Row {
-        cause: "prepared-orphan",
-        remedies: &[Remedy {
-            uses: &[Use { action: "end_prepared", args: orphan }],
-            only_after: None,
-            why: "It has no session that could be ended, and a restart keeps it: only its own end frees what it locks. \
-                  Rolled back it leaves no trace here; a person first makes sure that its coordinator does not want it \
-                  committed",
-            effect: "who waits goes on at once; what the transaction wrote is lost",
-        }],
-        wrong: &[
-            Wrong { what: "kill_blocker", does: "there is no session to end" },
-            Wrong { what: "ending the waiting sessions", does: "the rows stay locked" },
-            Wrong {
-                what: "restart_postgres",
-                does: "prepared transactions survive it, with their locks",
-            },
-        ],
-        advice: "the coordinator of the two-phase commit, which alone knows whether COMMIT PREPARED or ROLLBACK \
-                 PREPARED is right for it (pg_prepared_xacts)",
-    },
-    Row {
-        cause: "deadlock",
-        remedies: &[],
-        wrong: &[
-            Wrong { what: "kill_blocker", does: "the server has cancelled one of them already" },
-            Wrong {
-                what: "a longer deadlock_timeout",
-                does: "lets each of them wait longer first",
-            },
-            Wrong {
-                what: "restart_postgres",
-                does: "cuts everybody, and the same statements meet again",
-            },
-        ],
-        advice: "the statements in the server's log: lock in one order everywhere, and let a client that gets 40P01 \
-                 begin its transaction again",
-    },
-    Row {
-        cause: "slow-pile",
-        remedies: &[Remedy {
-            uses: &[
-                Use { action: "cancel_query", args: slow_queries },
-                Use { action: "kill_idle_connections", args: slow_sessions },
-            ],
-            only_after: None,
-            why: "A cancelled query keeps its slot, so the queries are cancelled first and then those of their \
-                  sessions that stay idle are ended; who asks again at once is left alone",
-            effect: "the slots are free; their clients get an error and may ask again",
-        }],
-        wrong: &[
-            Wrong { what: "kill_idle_connections alone", does: "ends nobody who is active" },
-            Wrong { what: "cancel_query alone", does: "the sessions keep their slots" },
-            Wrong { what: "restart_postgres", does: "cuts everybody, and the queries come again" },
-        ],
-        advice: "the slow queries (pg_stat_activity, pg_stat_statements): cancelling them gives relief, an \
-                 index or a timeout lasts",
-    },
-    Row {
-        cause: "role-limit",
-        remedies: &[Remedy {
-            uses: &[Use { action: "reset_connection_limit", args: healthy_limit }],
-            only_after: None,
-            why: "The limit is the cause and nothing else is wrong; no session is touched",
-            effect: "the limit is what it was, and clients get in at once",
-        }],
-        wrong: &[
-            Wrong {
-                what: "kill_idle_connections",
-                does: "frees a slot for a moment, the limit stays",
-            },
-            Wrong { what: "restart_postgres", does: "the limit survives it" },
-            Wrong {
-                what: "raising max_connections",
-                does: "the limit is the role's, not the server's",
-            },
-        ],
-        advice: "the limit in pg_roles.rolconnlimit or pg_database.datconnlimit; ending sessions or a \
-                 restart does not change it",
-    },
-    Row {
-        cause: "plain-load",
-        remedies: &[],
-        wrong: &[Wrong { what: "kill_idle_connections", does: "only moves the load" }],
-        advice: "the number of clients against the number of slots: a pooler or a larger max_connections; \
-                 ending sessions only moves the load",
     },
 ];

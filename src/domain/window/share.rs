@@ -1,7 +1,6 @@
-//! How often reads usually find their key, learnt from the server's own counters.
+//! Which share of things usually goes well (reads find their key, transactions commit), learnt from the server's own
+//! counters.
 
-/// An interval with fewer reads says nothing.
-const READS: f64 = 100.0;
 /// Fewer intervals do not make a habit.
 const LEAST: u32 = 3;
 /// After so many, one more moves it by this share only.
@@ -10,29 +9,36 @@ const STEP: f64 = 0.05;
 /// A share that is so much lower is a trouble, and a trouble does not become a habit.
 const TROUBLE: f64 = 0.1;
 
-/// The usual share of reads that find their key.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct UsualHits {
+/// The usual share of what goes well.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UsualShare {
+    /// An interval with fewer things in it says nothing.
+    least: f64,
     share: f64,
     seen: u32,
-    /// Where the present interval began: hits and misses.
+    /// Where the present interval began: what went well, and what did not.
     from: Option<(f64, f64)>,
 }
 
-impl UsualHits {
+impl UsualShare {
+    /// Learnt over intervals of at least so many things.
+    pub(super) fn over(least: f64) -> Self {
+        Self { least, share: 0.0, seen: 0, from: None }
+    }
+
     /// Takes the counters of one more sample into account.
-    pub(super) fn learn(&mut self, hits: f64, misses: f64) {
-        let Some((hits_before, misses_before)) = self.from else {
-            self.from = Some((hits, misses));
+    pub(super) fn learn(&mut self, well: f64, badly: f64) {
+        let Some((well_before, badly_before)) = self.from else {
+            self.from = Some((well, badly));
             return;
         };
-        let (found, missed) = (hits - hits_before, misses - misses_before);
-        if found < 0.0 || missed < 0.0 {
+        let (went_well, went_badly) = (well - well_before, badly - badly_before);
+        if went_well < 0.0 || went_badly < 0.0 {
             // Counted anew: another life of the server.
-            self.from = Some((hits, misses));
-        } else if found + missed >= READS {
-            self.from = Some((hits, misses));
-            self.settle(found / (found + missed));
+            self.from = Some((well, badly));
+        } else if went_well + went_badly >= self.least {
+            self.from = Some((well, badly));
+            self.settle(went_well / (went_well + went_badly));
         }
     }
 
@@ -57,7 +63,7 @@ mod tests {
 
     /// Intervals of (hits, misses), one after the other.
     fn after(intervals: &[(f64, f64)]) -> Option<f64> {
-        let mut usual = UsualHits::default();
+        let mut usual = UsualShare::over(100.0);
         let (mut hits, mut misses) = (5_000.0, 9_000.0);
         usual.learn(hits, misses);
         for (found, missed) in intervals {
@@ -84,7 +90,7 @@ mod tests {
 
     #[test]
     fn counters_that_begin_anew_are_no_misses() {
-        let mut usual = UsualHits::default();
+        let mut usual = UsualShare::over(100.0);
         for n in 1..=5 {
             usual.learn(f64::from(n) * 1_000.0, 0.0);
         }
