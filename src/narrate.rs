@@ -13,6 +13,7 @@ use crate::domain::health::Health;
 use crate::domain::ids::{IncidentId, incident_name};
 use crate::domain::incident::{Incident, Request};
 use crate::domain::injection::InjectionState;
+use crate::domain::job::JobEnd;
 use crate::domain::proposal::Proposal;
 
 /// The line for an event; `None` for events that tell a reader nothing, or nothing that a line of the agent's log
@@ -120,7 +121,9 @@ fn told(event: &Event) -> Option<(&'static str, String)> {
         | EventBody::RuntimeObserved { .. }
         | EventBody::ReportWritten { .. }
         | EventBody::InjectionStarted { .. }
-        | EventBody::InjectionMoved { .. } => surroundings(event),
+        | EventBody::InjectionMoved { .. }
+        | EventBody::JobStarted { .. }
+        | EventBody::JobEnded { .. } => surroundings(event),
         EventBody::IncidentOpened { .. }
         | EventBody::IncidentEscalated { .. }
         | EventBody::IncidentRecurred { .. }
@@ -171,8 +174,25 @@ fn surroundings(event: &Event) -> Option<(&'static str, String)> {
             ("injection", format!("{name} {fault} by {actor}, for at most {ttl} s"))
         }
         EventBody::InjectionMoved { state, .. } => ("injection", injection_state(state)),
+        EventBody::JobStarted { job } => {
+            let (actor, what, database) = (&event.actor, &job.what, &job.database);
+            let how = format!("{what} on {database} by {actor}, {}", job.permitted);
+            ("job", joined(&how, &job.commands.join("; ")))
+        }
+        EventBody::JobEnded { end, .. } => ("job", job_end(end)),
         _ => return None,
     })
+}
+
+fn job_end(end: &JobEnd) -> String {
+    if !end.ok {
+        return format!("not done: {}", end.error.as_deref().unwrap_or("failed"));
+    }
+    match (end.rows, &end.lsn) {
+        (Some(rows), Some(lsn)) => format!("done, {}, lsn {lsn}", counted(rows, "row")),
+        (Some(rows), None) => format!("done, {}", counted(rows, "row")),
+        (None, _) => "done".to_owned(),
+    }
 }
 
 /// What becomes of an incident.

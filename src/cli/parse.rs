@@ -40,6 +40,12 @@ pub(super) fn ttl(text: &str) -> Result<Duration, String> {
     if sane.contains(&duration) { Ok(duration) } else { Err("write 1s to 1h".to_owned()) }
 }
 
+/// A duration with a unit, longer than nothing.
+pub(super) fn span(text: &str) -> Result<Duration, String> {
+    let duration = text.parse::<Span>()?.0;
+    if duration.is_zero() { Err("write more than 0s".to_owned()) } else { Ok(duration) }
+}
+
 /// `name=value` with a whole number.
 pub(super) fn setting(text: &str) -> Result<(String, u64), String> {
     let (name, value) = text.split_once('=').ok_or("write it like `keys=1000`")?;

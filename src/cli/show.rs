@@ -68,7 +68,12 @@ pub(super) fn ask(print: Print, proposal: &Proposal) -> anyhow::Result<Answer> {
 /// Asks for a target's name; anything else is a no.
 pub(super) fn ask_for_name(print: Print, name: &str, to: &str) -> anyhow::Result<Answer> {
     let question = format!("Type the target's name ({name}) to {to}, anything else to leave it: ");
-    put(print, Some(name), &question)
+    ask_for(print, name, &question)
+}
+
+/// Asks for a name in words of one's own; anything else is a no.
+pub(super) fn ask_for(print: Print, name: &str, question: &str) -> anyhow::Result<Answer> {
+    put(print, Some(name), question)
 }
 
 /// Asks for a yes; anything else is a no.

@@ -132,7 +132,7 @@ fn assemble(layers: &mut Layers<'_>, file: File, flags: &Flags) -> Config {
         layers.refuse("inject.ttl", "`inject.ttl` must be from 1s to 1h");
     }
     let agent = agent::agent(layers, asked, &flags.tape, limits.investigation);
-    let workbench = workbench::workbench(layers, &bench);
+    let workbench = workbench::workbench(layers, bench, &targets);
     let http = http::http(layers, http, &flags.http, &RESERVED);
     Config {
         lab,

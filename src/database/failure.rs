@@ -161,6 +161,17 @@ impl Failure {
         }
     }
 
+    /// Of one statement among several.
+    pub(super) fn of_statement(self, index: usize, sql: &str) -> Self {
+        let text = super::statement::redacted(sql);
+        let shown: String = text.chars().take(60).collect();
+        let cut = if shown.len() < text.len() { "…" } else { "" };
+        Self {
+            message: format!("statement {} ({shown}{cut}): {}", index + 1, self.message),
+            ..self
+        }
+    }
+
     /// Whether the same statement could work if everything were begun again.
     pub(super) fn sqlstate_is(&self, any: &[&str]) -> bool {
         self.sqlstate.as_deref().is_some_and(|state| any.contains(&state))
@@ -181,7 +192,7 @@ fn hint(sqlstate: &str) -> Option<&'static str> {
         "3D000" => "correct the name; `simctl pg sizes` lists the databases",
         "28P01" | "28000" => "correct user and password, or let the login in",
         "42P01" => "write the schema too, and quote a name with upper case: public.\"Orders\"",
-        "IO" | "TLS" | "08006" | "08001" => UNREACHABLE,
+        "IO" | "TLS" | "08006" | "08001" | "57P01" | "57P02" | "57P03" => UNREACHABLE,
         _ => return None,
     };
     Some(hint)

@@ -19,7 +19,7 @@ const FIND: &str = include_str!("sql/20_table_find.sql");
 const DEADLINE: Duration = Duration::from_secs(6);
 
 /// Which table.
-#[derive(Clone, Debug, Default, Deserialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SchemaRequest {
     /// `table`, `schema.table` or `"Quoted"."Names"`, as SQL writes it; a bare name is looked for in all schemas.

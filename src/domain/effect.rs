@@ -18,6 +18,7 @@ use super::ids::{
 };
 use super::incident::{Incident, Request};
 use super::injection::{Injection, InjectionState};
+use super::job::Entry;
 use super::notice::Notice;
 use super::proposal::{Args, Draft, Preview, ProposedStep};
 use super::sample::{Origin, RuntimeEvent, Sample};
@@ -106,6 +107,11 @@ pub enum Command {
     /// Drops the running action too.
     Kill {
         incident: u64,
+    },
+    /// Writes into the records what a job of the workbench is about to do, or did.
+    Record {
+        target: TargetId,
+        entry: Entry,
     },
     /// Takes back what the last execution did. `typed`: the target's name, always wanted.
     Undo {

@@ -16,6 +16,7 @@ use super::health::Health;
 use super::ids::{ExecutionId, IncidentId, InjectionId, TargetId};
 use super::incident::{Incident, Status, Tried};
 use super::injection::{Injection, InjectionState};
+use super::job::{Job, JobEnd};
 use super::proposal::{Proposal, hex};
 use super::sample::RuntimeEvent;
 
@@ -161,6 +162,14 @@ pub enum EventBody {
         injection: InjectionId,
         state: InjectionState,
     },
+    /// A job of the workbench that changes something is about to begin.
+    JobStarted {
+        job: Job,
+    },
+    JobEnded {
+        job: Uuid,
+        end: JobEnd,
+    },
 }
 
 impl EventBody {
@@ -200,6 +209,8 @@ impl EventBody {
             Self::ReportWritten { .. } => "report_written",
             Self::InjectionStarted { .. } => "injection_started",
             Self::InjectionMoved { .. } => "injection_moved",
+            Self::JobStarted { .. } => "job_started",
+            Self::JobEnded { .. } => "job_ended",
         }
     }
 }

@@ -81,6 +81,8 @@ impl Ledger {
         match &event.body {
             EventBody::EngineStarted { .. }
             | EventBody::EngineStopped { .. }
+            | EventBody::JobStarted { .. }
+            | EventBody::JobEnded { .. }
             | EventBody::StoreLost { .. }
             | EventBody::StoreReturned { .. }
             | EventBody::RuntimeObserved { .. }

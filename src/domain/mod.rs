@@ -15,6 +15,7 @@ pub mod health;
 pub mod ids;
 pub mod incident;
 pub mod injection;
+pub mod job;
 pub mod ledger;
 pub mod notice;
 pub mod policy;

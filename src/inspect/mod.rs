@@ -51,7 +51,7 @@ pub use postgres::PgDesk;
 pub use report::{Check, Column, Content, Draft, Figure, Grade, Offer, Part, Report, Table, Unit};
 pub use subject::{IndexState, Session as SubjectSession, Subject};
 pub use unknown::Unknown;
-pub(crate) use versions::as_json;
+pub(crate) use versions::{as_json, quoted};
 pub use words::cell;
 
 /// Every inspection there is.

@@ -254,6 +254,8 @@ pub(crate) fn event(ms: i64, actor: &str, body: EventBody) -> Event {
             | EventBody::InjectionMoved { .. }
             | EventBody::RuntimeObserved { .. }
             | EventBody::BaselineRecorded { .. }
+            | EventBody::JobStarted { .. }
+            | EventBody::JobEnded { .. }
     );
     let incident = (!whole && !store && !of_target).then_some(IncidentId(id(1)));
     let target = (!whole && !store).then(|| "redis-test".into());

@@ -18,6 +18,8 @@ pub fn rows_of(event: &Event, before: Option<Status>, after: &Ledger) -> Vec<Row
     match &event.body {
         EventBody::EngineStarted { .. }
         | EventBody::EngineStopped { .. }
+        | EventBody::JobStarted { .. }
+        | EventBody::JobEnded { .. }
         | EventBody::StoreLost { .. }
         | EventBody::StoreReturned { .. }
         | EventBody::DecisionRefused { .. }

@@ -221,6 +221,14 @@ fn every_mistake_in_the_file_is_a_sentence_with_file_line_key_and_remedy() {
             "a token named like a part",
             "[[http.token]]\nname = \"agent\"\nrole = \"viewer\"\ndigest = \"sha256:0000000000000000000000000000000000000000000000000000000000000000\"\n",
         ),
+        ("unknown kind of writes", "[workbench]\nwrites = \"maybe\"\n"),
+        (
+            "a key of the workbench that nothing reads",
+            "[workbench.connection_pool]\nmin_size = 1\n",
+        ),
+        ("no time for a statement", "[workbench]\nquery_timeout = \"0s\"\n"),
+        ("no connections", "[workbench.connection_pool]\nmax_size = 0\n"),
+        ("a replica that is no target", "[workbench]\nread_replicas = [\"zzzz\"]\n"),
     ];
     let mut all = String::new();
     for (what, toml) in cases {

@@ -1,10 +1,10 @@
 //! The inspections against real servers, each in a situation made for it.
 
-mod bench;
+pub(crate) mod bench;
 mod bloat;
 mod limits;
 mod locks;
 mod postgres;
 mod redis;
 mod slow;
-mod standby;
+pub(crate) mod standby;

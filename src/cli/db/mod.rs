@@ -11,8 +11,18 @@ use super::print::to_stderr;
 use super::whom::{self, Whom};
 use crate::database::{Code, Failure, Outcome, Workbench};
 use crate::domain::target::Engine;
+use crate::targets::{self, Server};
 
+mod agree;
+mod indexes;
+mod optimize;
+mod pool;
+mod query;
+mod record;
+mod rows;
 mod schema;
+mod stats;
+mod tx;
 
 /// Work on a PostgreSQL: statements, transactions, schema, plans, indexes
 ///
@@ -20,7 +30,7 @@ mod schema;
 /// person first and is recorded.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  simctl db schema public.orders\n  simctl db schema orders --json --url postgres://ops@10.0.0.5/shop?sslmode=require",
+    after_help = "Examples:\n  simctl db query 'select * from orders where id = $1' --param 42\n  simctl db tx transfer.sql --write --isolation serializable\n  simctl db optimize --file slow.sql --analyze\n  simctl db schema orders --json --url postgres://ops@10.0.0.5/shop?sslmode=require",
     subcommand_required = true,
     arg_required_else_help = true
 )]
@@ -43,12 +53,25 @@ pub(super) struct How {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Query(Box<query::Query>),
+    Tx(tx::Tx),
     Schema(schema::Schema),
+    #[command(visible_alias = "explain")]
+    Optimize(optimize::Optimize),
+    Indexes(indexes::Indexes),
+    Pool(pool::Pool),
+    Stats(stats::Stats),
 }
 
 pub(super) async fn run(context: &Context, args: &Db) -> Done {
     match &args.verb {
+        Verb::Query(verb) => Box::pin(query::run(context, &args.how, verb)).await,
+        Verb::Tx(verb) => Box::pin(tx::run(context, &args.how, verb)).await,
         Verb::Schema(verb) => schema::run(context, &args.how, verb).await,
+        Verb::Optimize(verb) => Box::pin(optimize::run(context, &args.how, verb)).await,
+        Verb::Indexes(verb) => Box::pin(indexes::run(context, &args.how, verb)).await,
+        Verb::Pool(_) => pool::run(context, &args.how).await,
+        Verb::Stats(verb) => stats::run(context, verb),
     }
 }
 
@@ -56,7 +79,24 @@ impl How {
     /// The workbench of the server that is meant.
     async fn workbench(&self, context: &Context) -> anyhow::Result<Workbench> {
         let server = whom::server(context, &self.whom, Engine::Postgres).await?;
-        Ok(Workbench::new(&server, &context.config().workbench)?)
+        let settings = &context.config().workbench;
+        let replicas: Vec<Server> = context
+            .config()
+            .targets
+            .iter()
+            .filter(|target| settings.read_replicas.contains(&target.id))
+            .map(|target| targets::own::server(target, None))
+            .collect();
+        let bench = Workbench::new(&server, settings, agree::seed())?;
+        // Replicas are of the servers of the configuration, not of one that somebody typed.
+        let own = self.whom.url.is_none() && !settings.read_replicas.contains(&server.target.id);
+        Ok(if own { bench.with_replicas(&replicas)? } else { bench })
+    }
+
+    /// The same, for what may change something.
+    async fn recording(&self, context: &Context) -> anyhow::Result<Workbench> {
+        let bench = self.workbench(context).await?;
+        Ok(bench.recording(record::recorder(context).await?))
     }
 }
 

@@ -162,6 +162,10 @@ impl Turn<'_> {
             Command::Reverify { incident } => self.reverify(by, incident),
             Command::DryRun { incident, fingerprint } => self.dry_run(by, incident, &fingerprint),
             Command::Probe { target } => self.probe(target),
+            Command::Record { target, entry } => {
+                self.emit(None, Some(target), by, entry.into());
+                Ok(Accepted { message: "recorded".into(), ..Accepted::default() })
+            }
             Command::Stop { incident } => self.stop(by, incident),
             Command::Kill { incident } => self.kill(by, incident),
             Command::Undo { incident, typed } => self.undo(by, incident, typed.as_deref()),

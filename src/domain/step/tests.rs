@@ -22,6 +22,7 @@ use story::{REDIS, Story, incident, investigation_of};
 mod again;
 mod by_hand;
 mod crash;
+mod job;
 mod request;
 mod several;
 mod stop;

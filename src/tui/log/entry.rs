@@ -182,7 +182,9 @@ fn phase(body: &EventBody) -> Option<Phase> {
         | EventBody::StopOrdered { .. }
         | EventBody::UndoStarted { .. }
         | EventBody::InjectionStarted { .. }
-        | EventBody::InjectionMoved { .. } => Phase::Operator,
+        | EventBody::InjectionMoved { .. }
+        | EventBody::JobStarted { .. }
+        | EventBody::JobEnded { .. } => Phase::Operator,
         EventBody::IncidentResolved { .. } | EventBody::ReportWritten { .. } => Phase::Complete,
         EventBody::IncidentFailed { .. } | EventBody::StoreLost { .. } => Phase::Error,
         EventBody::RuntimeObserved { .. }

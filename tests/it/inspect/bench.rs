@@ -11,7 +11,7 @@ use tokio_postgres::{Client, NoTls};
 use crate::faults::bench::Bench;
 
 /// Starts it with further settings, like `wal_level=logical`.
-pub(super) fn postgres(settings: &[&str]) -> Bench {
+pub(crate) fn postgres(settings: &[&str]) -> Bench {
     let mut bench = Bench::postgres();
     if settings.is_empty() {
         return bench;
@@ -28,11 +28,11 @@ pub(super) fn postgres(settings: &[&str]) -> Bench {
 }
 
 /// A session of that role; it ends when dropped.
-pub(super) async fn session(bench: &Bench, user: &str, database: &str) -> Client {
+pub(crate) async fn session(bench: &Bench, user: &str, database: &str) -> Client {
     try_session(bench, user, database).await.expect("a session")
 }
 
-pub(super) async fn try_session(
+pub(crate) async fn try_session(
     bench: &Bench,
     user: &str,
     database: &str,
@@ -46,29 +46,29 @@ pub(super) async fn try_session(
     Ok(client)
 }
 
-pub(super) async fn superuser(bench: &Bench) -> Client {
+pub(crate) async fn superuser(bench: &Bench) -> Client {
     session(bench, "postgres", "app").await
 }
 
-pub(super) async fn run(client: &Client, sql: &str) {
+pub(crate) async fn run(client: &Client, sql: &str) {
     client.batch_execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
 }
 
 /// The first column of the first row.
-pub(super) async fn one(client: &Client, sql: &str) -> String {
+pub(crate) async fn one(client: &Client, sql: &str) -> String {
     let row = client.query_one(&format!("select ({sql})::text"), &[]).await;
     row.unwrap_or_else(|error| panic!("{sql}: {error:?}")).get(0)
 }
 
-pub(super) async fn pid(client: &Client) -> i64 {
+pub(crate) async fn pid(client: &Client) -> i64 {
     one(client, "pg_backend_pid()").await.parse().expect("a pid")
 }
 
-pub(super) fn desk(bench: &Bench) -> Desk {
+pub(crate) fn desk(bench: &Bench) -> Desk {
     Desk::new(bench.server(None))
 }
 
-pub(super) async fn ask(
+pub(crate) async fn ask(
     desk: &mut Desk,
     engine: Engine,
     verb: &str,
@@ -86,7 +86,7 @@ pub(super) async fn ask(
 }
 
 /// One inspection on a connection of its own.
-pub(super) async fn pg(bench: &Bench, verb: &str, args: &[(&str, &str)]) -> Report {
+pub(crate) async fn pg(bench: &Bench, verb: &str, args: &[(&str, &str)]) -> Report {
     let mut desk = desk(bench);
     let report = ask(&mut desk, Engine::Postgres, verb, args).await;
     desk.close().await;
@@ -95,7 +95,7 @@ pub(super) async fn pg(bench: &Bench, verb: &str, args: &[(&str, &str)]) -> Repo
 
 /// The rows of a table, by the names of its columns.
 #[track_caller]
-pub(super) fn rows(report: &Report, part: &str) -> Vec<Value> {
+pub(crate) fn rows(report: &Report, part: &str) -> Vec<Value> {
     let json = serde_json::to_value(report).expect("a report is JSON");
     let parts = json["parts"].as_array().expect("parts").clone();
     let found = parts.iter().find(|one| one["name"] == part);
@@ -104,14 +104,14 @@ pub(super) fn rows(report: &Report, part: &str) -> Vec<Value> {
 }
 
 #[track_caller]
-pub(super) fn check<'a>(report: &'a Report, id: &str) -> &'a Check {
+pub(crate) fn check<'a>(report: &'a Report, id: &str) -> &'a Check {
     let found = report.checks.iter().find(|check| check.id == id);
     found.unwrap_or_else(|| panic!("no check {id} in {:#?}", report.checks))
 }
 
 /// The word for why a part is not known, if it is not.
 #[track_caller]
-pub(super) fn unknown(report: &Report, part: &str) -> Option<&'static str> {
+pub(crate) fn unknown(report: &Report, part: &str) -> Option<&'static str> {
     let found = report.parts.iter().find(|one| one.name == part);
     match &found.unwrap_or_else(|| panic!("no part {part} in {report:#?}")).content {
         Content::Unknown(unknown) => Some(unknown.word()),
@@ -119,12 +119,12 @@ pub(super) fn unknown(report: &Report, part: &str) -> Option<&'static str> {
     }
 }
 
-pub(super) fn is_ok(check: &Check) -> bool {
+pub(crate) fn is_ok(check: &Check) -> bool {
     check.grade == Grade::Ok
 }
 
 /// Waits for a condition of the server, with a bound.
-pub(super) async fn until(client: &Client, condition: &str) {
+pub(crate) async fn until(client: &Client, condition: &str) {
     let began = Instant::now();
     while one(client, condition).await != "true" {
         assert!(began.elapsed() < Duration::from_secs(20), "not within 20 s: {condition}");

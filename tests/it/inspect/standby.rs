@@ -11,9 +11,9 @@ use tokio_postgres::{Client, NoTls};
 use super::bench::{ask, check, desk, is_ok, one, postgres, rows, run, superuser, until};
 use crate::faults::bench::{Bench, Launch};
 
-struct Standby {
+pub(crate) struct Standby {
     child: Child,
-    port: u16,
+    pub(crate) port: u16,
 }
 
 impl Drop for Standby {
@@ -25,7 +25,7 @@ impl Drop for Standby {
 
 impl Standby {
     /// A copy of that server that streams from it through the slot `replica`.
-    fn of(primary: &Bench) -> Self {
+    pub(crate) fn of(primary: &Bench) -> Self {
         let data = primary.state_dir().join("standby").display().to_string();
         let from = primary.port.to_string();
         let copy = Launch {
@@ -49,7 +49,7 @@ impl Standby {
         Self { child: launch.start(), port }
     }
 
-    async fn session(&self) -> Client {
+    pub(crate) async fn session(&self) -> Client {
         let at = format!("host=127.0.0.1 port={} user=postgres dbname=app", self.port);
         for _ in 0..400 {
             if let Ok((client, connection)) = tokio_postgres::connect(&at, NoTls).await {

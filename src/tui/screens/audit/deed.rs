@@ -6,6 +6,7 @@ use crate::domain::event::{Event, EventBody, RawEvent};
 use crate::domain::execution::{Approval, Decision, StepEnd, Verification};
 use crate::domain::ids::{ExecutionId, IncidentId};
 use crate::domain::injection::{Injection, InjectionState};
+use crate::domain::job::JobEnd;
 use crate::domain::proposal::Proposal;
 use crate::narrate::{self, duration};
 use crate::tui::theme::Role;
@@ -98,6 +99,16 @@ fn told(event: &Event) -> Told {
         | EventBody::StoreReturned { .. }
         | EventBody::InjectionStarted { .. }
         | EventBody::InjectionMoved { .. } => surroundings(event),
+        EventBody::JobStarted { job } => {
+            deed("job", format!("{} on {}: {}", job.what, job.database, job.commands.join("; ")))
+        }
+        EventBody::JobEnded { end, .. } if end.ok => {
+            deed("job", format!("done{}", rows(end))).looks(Role::Ok)
+        }
+        EventBody::JobEnded { end, .. } => {
+            let why = end.error.as_deref().unwrap_or("failed");
+            deed("job", format!("not done: {why}")).looks(Role::Bad)
+        }
         EventBody::IncidentOpened { .. }
         | EventBody::IncidentEscalated { .. }
         | EventBody::IncidentNoted { .. }
@@ -118,6 +129,11 @@ fn told(event: &Event) -> Told {
         }
         _ => other(event),
     }
+}
+
+/// How many rows a job changed, where it counts them.
+fn rows(end: &JobEnd) -> String {
+    end.rows.map_or(String::new(), |rows| format!(", {rows} rows"))
 }
 
 fn surroundings(event: &Event) -> Told {
