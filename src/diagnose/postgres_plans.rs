@@ -65,9 +65,9 @@ mod tests {
 
     fn scans(values: [&str; 2], before: [&str; 2]) -> Facts {
         let mut facts = postgres(FindingKind::FullScans, Vec::new());
-        let of = |values: [&str; 2]| {
-            WAYS.into_iter().zip(values).map(|(n, v)| (n.to_owned(), v.to_owned()))
-        };
+        fn of(values: [&str; 2]) -> impl Iterator<Item = (String, String)> {
+            WAYS.into_iter().zip(values).map(|(name, value)| (name.to_owned(), value.to_owned()))
+        }
         facts.baseline.extend(of(before));
         facts.postgres.as_mut().unwrap().settings = Some(of(values).collect());
         facts

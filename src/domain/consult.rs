@@ -6,9 +6,10 @@ use std::ops::AddAssign;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 /// Why a model was asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Purpose {
     /// To look around with the read-only tools.
@@ -46,7 +47,7 @@ impl fmt::Display for Purpose {
 }
 
 /// What something cost.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Spend {
     pub tokens_in: u64,
@@ -88,7 +89,7 @@ pub fn dollars(micro_usd: u64) -> String {
 }
 
 /// A tool the model called.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ToolCall {
     /// As the model numbered it.
     pub id: String,
@@ -98,7 +99,7 @@ pub struct ToolCall {
 }
 
 /// One call to a model, with secrets masked.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Exchange {
     pub purpose: Purpose,
     pub provider: String,
@@ -115,7 +116,7 @@ pub struct Exchange {
 }
 
 /// Whether what a model came to is of use: in an investigation, whether it is what is proposed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Verdict {
     /// The model's own name.
     pub agent: String,
@@ -127,7 +128,7 @@ pub struct Verdict {
 }
 
 /// What is recorded of a consultation, as it happens.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Record {
     Asked(Box<Exchange>),

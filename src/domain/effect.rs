@@ -52,6 +52,7 @@ pub enum Command {
         target: TargetId,
         action: ActionId,
         #[serde(default)]
+        #[schema(value_type = BTreeMap<String, Value>)]
         args: Args,
         #[serde(default)]
         reason: String,

@@ -1,13 +1,14 @@
 //! A job of the workbench that changes something: what the records keep of it.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::event::EventBody;
 use super::ids::Fingerprint;
 
 /// What was begun. The engine writes it, or the command itself when none runs; the audit shows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Job {
     pub id: Uuid,
     /// `query`, `transaction`, `restore` …
@@ -22,7 +23,7 @@ pub struct Job {
 }
 
 /// What became of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct JobEnd {
     pub ok: bool,
     pub rows: Option<u64>,
@@ -32,7 +33,7 @@ pub struct JobEnd {
 }
 
 /// One entry of the records.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Entry {
     Started(Job),

@@ -10,6 +10,7 @@ mod crash;
 mod database;
 mod drills;
 mod faults;
+mod http;
 mod inspect;
 mod lab;
 mod random_schedules;

@@ -6,7 +6,7 @@ use anyhow::anyhow;
 use clap::{Args, Subcommand};
 use tokio_util::sync::CancellationToken;
 
-use super::{How, answer, failed, progress};
+use super::{How, agree, answer, failed, progress};
 use crate::cli::context::Context;
 use crate::cli::print::{or_dash, table, time};
 use crate::cli::show::{Answer, ask_yes, can_ask};
@@ -204,7 +204,7 @@ pub(super) async fn proof_bench(context: &Context) -> anyhow::Result<Option<Work
     let server = servers.iter().find(|server| server.target.id == *name);
     let server =
         server.ok_or_else(|| anyhow!("`backup.verify_on` names {name}, which is not there now"))?;
-    Ok(Some(Workbench::new(server, settings)?))
+    Ok(Some(Workbench::new(server, settings, agree::seed())?))
 }
 
 fn catalogue(context: &Context) -> Result<Catalogue, Failure> {

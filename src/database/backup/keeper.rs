@@ -76,11 +76,16 @@ impl Keeper {
         Ok(())
     }
 
+    fn bench(&self, server: &Server) -> Outcome<Workbench> {
+        let seed = (self.clock)().timestamp_nanos_opt().unwrap_or_default().unsigned_abs();
+        Workbench::new(server, &self.settings, seed)
+    }
+
     /// Finishes or takes back restores, and drops databases that were made for a proof.
     async fn tidy_up(&mut self, catalogue: &Catalogue) {
         let mut still = Vec::new();
         for server in std::mem::take(&mut self.untidy) {
-            let Ok(bench) = Workbench::new(&server, &self.settings) else { continue };
+            let Ok(bench) = self.bench(&server) else { continue };
             let now = (self.clock)();
             let tidied = async {
                 resume::resume(&bench, catalogue, now).await?;
@@ -129,7 +134,7 @@ impl Keeper {
             |name: &str| self.servers.iter().find(|server| server.target.id.as_str() == name);
         let bench_of = |name: &str| {
             let server = find(name).ok_or_else(|| format!("{name} is not there now"))?;
-            Workbench::new(server, &self.settings).map_err(|failure| failure.message)
+            self.bench(server).map_err(|failure| failure.message)
         };
         let bench = bench_of(job.target.as_str())?;
         let proof = self.settings.backup.verify_on.as_ref().map(|name| bench_of(name.as_str()));
