@@ -225,7 +225,7 @@ mod tests {
                 ":2: `nobody` is no PostgreSQL target",
             ),
             ("[workbench.backup]\nmin_keep = 0\n", "write 1 or more"),
-            ("[workbench.backup]\ncron = \"x\"\n", "unknown field `cron`"),
+            ("[workbench.backup]\ncron = \"x\"\n", "unknown key `workbench.backup.cron`"),
         ] {
             let problems = loaded(text).expect_err(text).to_string();
             assert!(problems.contains(said), "{text}: {problems}");

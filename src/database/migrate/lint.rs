@@ -25,12 +25,8 @@ const LOCKING: [Rule; 12] = [
 ];
 
 /// What fails, or ends another transaction than was meant.
-const WRONG: [Rule; 4] = [
-    Rule::BanConcurrentIndexCreationInTransaction,
-    Rule::BanUncommittedTransaction,
-    Rule::TransactionNesting,
-    Rule::BanDropDatabase,
-];
+const WRONG: [Rule; 3] =
+    [Rule::BanUncommittedTransaction, Rule::TransactionNesting, Rule::BanDropDatabase];
 
 /// A table, or an index in place of its table, as a statement names it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -86,16 +82,28 @@ pub(crate) fn read(file: &str, sql: &str, in_transaction: bool) -> Read {
         let table = locked_by(&tree, &violation).filter(|table| !created.contains(&table.name));
         read.findings.push(judged(file, sql, &violation, table));
     }
-    if read.builds_concurrently && !in_transaction && read.statements > 1 {
-        let mut alone = finding(file, sql, 0, "concurrently-alone".into(), SEVERAL.into());
-        alone.refused = Some(SEVERAL.into());
-        read.findings.push(alone);
+    if read.builds_concurrently {
+        let why = match (in_transaction, read.statements > 1) {
+            (true, _) => Some(INSIDE),
+            (false, true) => Some(SEVERAL),
+            (false, false) => None,
+        };
+        read.findings.extend(why.map(|why| alone(file, sql, why)));
     }
     read
 }
 
+/// Our own rule.
+const ALONE: &str = "concurrently-alone";
 const SEVERAL: &str = "an index is built concurrently only by a file of its own: several statements in one file are \
                        one transaction to the server";
+
+const INSIDE: &str = "an index is not built concurrently inside a transaction: begin the file with `-- no-transaction`";
+
+fn alone(file: &str, sql: &str, why: &str) -> Finding {
+    let told = finding(file, sql, 0, ALONE.into(), why.to_owned());
+    Finding { refused: Some(why.to_owned()), ..told }
+}
 
 fn violations(parse: &Parse<SourceFile>, sql: &str, in_transaction: bool) -> Vec<Violation> {
     let rules: Vec<Rule> = LOCKING.into_iter().chain(WRONG).collect();
@@ -165,7 +173,7 @@ fn index_of(create: &ast::CreateIndex) -> Option<Named> {
 /// The names of all rules that can be accepted.
 pub fn is_rule(name: &str) -> bool {
     LOCKING.iter().chain(&WRONG).any(|rule| rule.to_string() == name)
-        || ["syntax", "concurrently-alone"].contains(&name)
+        || ["syntax", ALONE].contains(&name)
 }
 
 #[cfg(test)]
@@ -194,12 +202,13 @@ mod tests {
             ),
             ("alter table \"Orders\" alter column n type bigint;", "1 changing-column-type Orders"),
             ("alter table t add constraint c check (n > 0);", "1 constraint-missing-not-valid t"),
-            ("alter table t add constraint u unique (n);", "1 disallowed-unique-constraint t"),
             ("alter table t alter column n set not null;", "1 adding-not-nullable-field t"),
             ("drop index shop.i;", "1 require-concurrent-index-deletion shop.i"),
         ] {
             assert_eq!(told(sql, true), [expected], "{sql}");
         }
+        let unique = told("alter table t add constraint u unique (n);", true);
+        assert!(unique.contains(&"1 disallowed-unique-constraint t".to_owned()), "{unique:?}");
     }
 
     #[test]
@@ -221,8 +230,7 @@ mod tests {
     #[test]
     fn what_cannot_work_is_refused() {
         let inside = told("create index concurrently i on t (n);", true);
-        assert!(inside[0].contains("ban-concurrent-index-creation-in-transaction"), "{inside:?}");
-        assert!(inside[0].ends_with("refused"));
+        assert_eq!(inside, ["1 concurrently-alone - refused"]);
         let several = told("create index concurrently i on t (n); select 1;", false);
         assert_eq!(several, ["1 concurrently-alone - refused"]);
     }

@@ -2,6 +2,7 @@
 //! says so.
 
 use std::fs;
+use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
@@ -52,45 +53,72 @@ fn sentence(resumed: &Value) -> String {
     resumed["settled"][0]["sentence"].as_str().unwrap_or_else(|| panic!("{resumed:#}")).to_owned()
 }
 
-/// A restore that stands still at a rename: somebody holds the row of the database that it is about.
-async fn standing_at(site: &Site, held: &str) -> (super::bench::Running, tokio_postgres::Client) {
-    let restore = site.start(&["restore", "b", "--swap", "--yes"]);
-    site.until("select exists (select from pg_database where datname like 'app_restore_%')").await;
-    let holder = site.session("postgres").await;
-    let hold = format!("begin; select from pg_database where datname like '{held}' for update");
-    holder.batch_execute(&hold).await.unwrap();
-    site.until(
-        "select exists (select from pg_stat_activity where application_name = 'simctl/databases'
-           and wait_event_type = 'Lock' and query ~ 'ALTER DATABASE')",
-    )
-    .await;
-    (restore, holder)
+/// What keeps the exchange of names waiting for a while.
+enum Obstacle {
+    /// Somebody holds the row of the live database: it waits before the first step.
+    Row { _held: tokio_postgres::Client },
+    /// A replication session in the copy: it waits between the two renames.
+    Walsender(Child),
+}
+
+impl Drop for Obstacle {
+    fn drop(&mut self) {
+        if let Self::Walsender(psql) = self {
+            let _ = psql.kill();
+            let _ = psql.wait();
+        }
+    }
+}
+
+async fn in_the_way(site: &Site, of: &str) -> Obstacle {
+    if of == "app" {
+        let held = site.session("postgres").await;
+        held.batch_execute("begin; select from pg_database where datname = 'app' for update")
+            .await
+            .unwrap();
+        return Obstacle::Row { _held: held };
+    }
+    let address = format!(
+        "host=127.0.0.1 port={} user=postgres dbname={of} replication=database",
+        site.server.port
+    );
+    let mut psql = Command::new("psql");
+    psql.args(["-X", "-q", &address])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    Obstacle::Walsender(psql.spawn().unwrap())
 }
 
 #[tokio::test]
-async fn a_swap_that_was_killed_between_the_renames_leaves_one_of_both_whole() {
+async fn a_swap_that_was_killed_before_or_between_the_renames_leaves_one_of_both_whole() {
     let site = Site::new();
     site.run("app", "create table t as select 1 as n").await;
     site.done(&["backup", "now", "--name", "b", "--verify", "2"]);
     site.run("app", "insert into t values (2)").await;
-    for held in ["app", "app_restore_%"] {
-        let (restore, holder) = standing_at(&site, held).await;
+    for (stands_at, what) in [("app", "ALLOW_CONNECTIONS"), ("copy", "restore_.*RENAME")] {
+        let restore = site.start(&["restore", "b", "--swap", "--yes"]);
+        site.until("select exists (select from pg_database where datname like 'app_restore_%')")
+            .await;
+        let copy = site.ours().await.remove(0);
+        let obstacle = in_the_way(&site, if stands_at == "app" { "app" } else { &copy }).await;
+        let there = format!(
+            "select exists (select from pg_stat_activity where application_name = 'simctl/databases'
+               and state = 'active' and query ~ 'ALTER DATABASE .*{what}')"
+        );
+        site.until(&there).await;
         restore.kill();
-        drop(holder);
-        site.until(
-            "select not exists (select from pg_stat_activity where application_name = 'simctl/databases')",
-        )
-        .await;
+        drop(obstacle);
+        site.until("select not exists (select from pg_stat_activity where application_name = 'simctl/databases')").await;
         let settled = sentence(&site.done(&["restore", "--resume"]));
         assert!(
             settled.contains("the names were not exchanged yet: app is as it was"),
             "{settled}"
         );
         assert_eq!(site.serves("app", "t").await, "2", "the old one, whole, and open to clients");
-        let copy = site.ours().await;
-        assert_eq!(copy.len(), 1, "{copy:?}");
-        assert_eq!(site.serves(&copy[0], "t").await, "1", "the new one waits under its own name");
-        site.run("postgres", &format!("drop database \"{}\"", copy[0])).await;
+        assert_eq!(site.ours().await, [copy.clone()]);
+        assert_eq!(site.serves(&copy, "t").await, "1", "the new one waits under its own name");
+        site.run("postgres", &format!("drop database \"{copy}\"")).await;
     }
 }
 
