@@ -55,6 +55,7 @@ const GROUPS: &[Group] = &[
     incidents::routes,
     incidents::decisions::routes,
     incidents::executions::routes,
+    incidents::proposals::routes,
     incidents::records::routes,
     lab::routes,
     targets::routes,

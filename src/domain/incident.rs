@@ -121,9 +121,11 @@ pub struct Tried {
 }
 
 /// What a person asked for; who it was is the incident's source.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ActionRequest)]
 pub struct Request {
     pub action: ActionId,
+    #[schema(value_type = Object)]
     pub args: Args,
     /// In their words; may be empty.
     pub reason: String,

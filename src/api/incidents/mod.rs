@@ -24,6 +24,7 @@ use crate::ports::store::IncidentFilter;
 
 pub(super) mod decisions;
 pub(super) mod executions;
+pub(super) mod proposals;
 pub(super) mod records;
 pub(super) mod view;
 

@@ -11,7 +11,7 @@ use crate::domain::diagnosis::Diagnosis;
 use crate::domain::execution::{Execution, ExecutionState};
 use crate::domain::finding::Severity;
 use crate::domain::ids::{CauseId, incident_name};
-use crate::domain::incident::{Incident, IncidentType, Note, RemediationMode, Status};
+use crate::domain::incident::{Incident, IncidentType, Note, RemediationMode, Request, Status};
 use crate::domain::proposal::Proposal;
 use crate::ports::store::IncidentLine;
 
@@ -37,6 +37,8 @@ pub(in crate::api) struct IncidentView {
     cause: Option<String>,
     notes: Vec<Note>,
     error_logs: Vec<String>,
+    /// What a person asked for, where nothing is wrong.
+    request: Option<Request>,
     /// The readings when it opened.
     metrics_snapshot: BTreeMap<String, f64>,
     incident_type: IncidentType,
@@ -76,6 +78,7 @@ impl IncidentView {
             cause: incident.cause().map(CauseId::to_string),
             notes: incident.notes.clone(),
             error_logs: incident.error_logs.clone(),
+            request: incident.request.clone(),
             metrics_snapshot: incident.metrics.clone(),
             incident_type: incident.incident_type,
             remediation_mode: incident.remediation,

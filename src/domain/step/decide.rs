@@ -24,7 +24,7 @@ impl Turn<'_> {
         Read { typed, seen }: Read,
     ) -> Result<Accepted, Refused> {
         let id = self.open_incident(number)?.id;
-        let checked = self.may_approve(id, fingerprint, typed.as_deref());
+        let checked = self.may_approve(by, id, fingerprint, typed.as_deref());
         let (execution, proposal) = match checked {
             Ok(found) => found,
             Err(refused) => return Err(self.refuse(id, by, refused)),
@@ -44,6 +44,7 @@ impl Turn<'_> {
 
     fn may_approve(
         &self,
+        by: &str,
         id: IncidentId,
         fingerprint: &str,
         typed: Option<&str>,
@@ -55,6 +56,12 @@ impl Turn<'_> {
             return Err(Refused::because(format!(
                 "remediation mode {mode}: nothing can be approved"
             )));
+        }
+        let asked = incident.request.is_some() && incident.source == by;
+        if asked && self.world.limits.two_people {
+            let reason =
+                format!("{by} asked for it, so somebody else approves it (policy.two_people)");
+            return Err(Refused::because(reason));
         }
         if typed_name_is_missing(proposal, typed) {
             let target = &proposal.target;

@@ -2,6 +2,7 @@
 
 use super::story::investigation;
 use super::*;
+use crate::domain::effect::Ordered;
 use crate::domain::incident::Request;
 use crate::domain::proposal::Draft;
 
@@ -54,6 +55,20 @@ fn what_is_asked_for_waits_runs_is_proven_and_can_be_taken_back() {
     story.order(Command::Undo { incident: 1, typed: Some("redis-test".into()) }).unwrap();
     assert!(matches!(story.effects[..], [Effect::Undo { .. }]), "{:?}", story.effects);
     story.after_crash();
+}
+
+#[test]
+fn whoever_asks_does_not_approve_where_two_people_are_wanted() {
+    let mut story = asked(Risk::Low);
+    story.world.limits.two_people = true;
+    let print = story.fingerprint();
+    let refused = story.approve(&print, None).unwrap_err();
+    assert!(refused.contains("ops1 asked for it, so somebody else approves it"), "{refused}");
+    assert!(story.effects.is_empty(), "{:?}", story.effects);
+    let command = Command::Approve { incident: 1, fingerprint: print, typed: None, seen: None };
+    let other = Ordered { actor: "ops2".into(), command };
+    story.say(Input::Command(other)).expect("it is answered").unwrap();
+    assert!(matches!(story.effects[..], [Effect::Recheck { .. }]), "{:?}", story.effects);
 }
 
 #[test]
