@@ -76,11 +76,6 @@ pub(super) fn ask_for(print: Print, name: &str, question: &str) -> anyhow::Resul
     put(print, Some(name), question)
 }
 
-/// Asks for a name by a question of one's own; anything else is a no.
-pub(super) fn ask_typed(print: Print, name: &str, question: &str) -> anyhow::Result<Answer> {
-    put(print, Some(name), question)
-}
-
 /// Asks for a yes; anything else is a no.
 pub(super) fn ask_yes(print: Print, question: &str) -> anyhow::Result<Answer> {
     put(print, None, question)

@@ -52,12 +52,24 @@ impl Recorded {
         change: &Change,
         permit: &Permit,
     ) -> Outcome<Self> {
+        let commands = change.statements.iter().map(|text| redacted(text)).collect();
+        Self::begin(bench, what, change, commands, permit).await
+    }
+
+    /// The same for what is no statement, in words without a value in them.
+    pub(super) async fn begin(
+        bench: &Workbench,
+        what: &str,
+        change: &Change,
+        commands: Vec<String>,
+        permit: &Permit,
+    ) -> Outcome<Self> {
         let recorder = bench.recorder()?;
         let job = Job {
             id: permit.job,
             what: what.to_owned(),
             database: change.database.clone(),
-            commands: change.statements.iter().map(|text| redacted(text)).collect(),
+            commands,
             fingerprint: change.fingerprint.clone(),
             permitted: permit.how.clone(),
         };
@@ -74,6 +86,14 @@ impl Recorded {
         let deed = Deed { actor: self.actor, target: self.target, entry };
         let recorded = self.recorder.record(deed).await;
         recorded.err().map(|failure| format!("WARNING: its end is not on record: {failure}"))
+    }
+}
+
+/// How a job ended that is not counted in rows.
+pub(super) fn ended<T>(outcome: &Outcome<T>) -> JobEnd {
+    match outcome {
+        Ok(_) => JobEnd { ok: true, ..JobEnd::default() },
+        Err(failure) => failed(failure),
     }
 }
 

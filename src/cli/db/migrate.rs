@@ -6,18 +6,18 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use tokio_util::sync::CancellationToken;
 
+use super::agree::{Agreed, agreed};
 use super::backup::{job, proof_bench};
 use super::{How, answer, failed, progress};
 use crate::cli::context::Context;
 use crate::cli::print::table;
-use crate::cli::show::{Answer, ask_typed, ask_yes, can_ask};
-use crate::cli::{Done, NO, bad_input, parse};
-use crate::config::workbench::Writes;
+use crate::cli::{Done, NO, parse};
+use crate::database::Failure;
 use crate::database::backup::Job;
 use crate::database::migrate::{
     self, Before, Direction, Finding, MigrateRequest, MigrateResponse, Version,
 };
-use crate::database::{As, Failure};
+use crate::database::writes::Permit;
 
 /// Run the migrations of a directory, up or down
 ///
@@ -96,34 +96,64 @@ impl From<Scope> for Before {
 
 pub(super) async fn run(context: &Context, how: &How, args: &Migrate) -> Done {
     let request = request(how, args);
-    let bench = how.workbench(context).await?;
+    let bench = how.recording(context).await?;
     let proof = proof_bench(context).await?;
     let job = match job(context, &bench, proof.as_ref()) {
         Ok(job) => job,
         Err(failure) => return failed(context, &failure),
     };
-    if let Verb::Up(way) | Verb::Down(way) = &args.verb
-        && !way.dry_run
-    {
-        let (dry, never) =
-            (MigrateRequest { dry_run: true, ..request.clone() }, CancellationToken::new());
-        match Box::pin(migrate::migrate(&job, &dry, &never)).await {
-            Err(failure) => return failed(context, &failure),
-            Ok(preview) if preview.applied.is_empty() => {}
-            Ok(preview) => {
-                if !agreed(context, &job, way, &request, &preview)? {
-                    return Ok(NO);
-                }
+    let permit = match &args.verb {
+        Verb::Up(way) | Verb::Down(way) if !way.dry_run => {
+            match asked(context, &job, &request, way.yes).await {
+                Ok(permit) => permit,
+                Err(Refusal::No) => return Ok(NO),
+                Err(Refusal::Failed(failure)) => return failed(context, &failure),
+                Err(Refusal::Other(error)) => return Err(error),
             }
         }
-    }
+        _ => None,
+    };
     let stop = CancellationToken::new();
-    let done =
-        progress::in_order(context, &stop, Box::pin(migrate::migrate(&job, &request, &stop)))
-            .await?;
+    let running = Box::pin(migrate::migrate(&job, &request, permit.as_ref(), &stop));
+    let done = progress::in_order(context, &stop, running).await?;
     let is_good = done.as_ref().is_ok_and(|done| done.success);
     let code = answer(context, &done, |done| text(done, &request))?;
     Ok(if is_good || done.is_err() { code } else { NO })
+}
+
+/// Why nothing is run.
+enum Refusal {
+    No,
+    Failed(Failure),
+    Other(anyhow::Error),
+}
+
+/// Looks at what would run, says what it locks, and asks. Nothing to run needs nobody.
+async fn asked(
+    context: &Context,
+    job: &Job<'_>,
+    request: &MigrateRequest,
+    yes: bool,
+) -> Result<Option<Permit>, Refusal> {
+    let (dry, never) =
+        (MigrateRequest { dry_run: true, ..request.clone() }, CancellationToken::new());
+    let preview = Box::pin(migrate::migrate(job, &dry, None, &never)).await;
+    let preview = preview.map_err(Refusal::Failed)?;
+    if preview.applied.is_empty() {
+        return Ok(None);
+    }
+    let change = Box::pin(migrate::change(job, request)).await.map_err(Refusal::Failed)?;
+    if !context.print.json && !preview.lint.is_empty() {
+        context.say(lint_text(&preview.lint));
+    }
+    match agreed(context, &change, yes).map_err(Refusal::Other)? {
+        Agreed::By(permit) => Ok(Some(permit)),
+        Agreed::Nobody => Ok(None),
+        Agreed::No => {
+            context.print.line("nothing was run").map_err(Refusal::Other)?;
+            Err(Refusal::No)
+        }
+    }
 }
 
 fn request(how: &How, args: &Migrate) -> MigrateRequest {
@@ -149,49 +179,6 @@ fn request(how: &How, args: &Migrate) -> MigrateRequest {
             MigrateRequest { direction: Direction::Lint, accept: rules.accept.clone(), ..base }
         }
     }
-}
-
-/// What goes back may take rows with it: the name of the database is typed.
-fn agreed(
-    context: &Context,
-    job: &Job<'_>,
-    way: &Way,
-    request: &MigrateRequest,
-    preview: &MigrateResponse,
-) -> anyhow::Result<bool> {
-    let writes = context.config().workbench.writes;
-    if writes == Writes::Forbid {
-        let hint = "`workbench.writes` is `forbid`; set it to `approval` if that is meant";
-        return Err(Failure::refused(
-            format!("the configuration says that nothing is changed here; {hint}"),
-            hint,
-        )
-        .into());
-    }
-    let is_down = request.direction == Direction::Downgrade;
-    if way.yes || (writes == Writes::Automatic && !is_down) {
-        return Ok(true);
-    }
-    if context.print.json || !can_ask() {
-        return Err(bad_input(
-            "there is no terminal to ask on; look with `--dry-run`, then add `--yes`",
-        ));
-    }
-    let dry = MigrateRequest { dry_run: true, ..request.clone() };
-    context.print.line(text(preview, &dry).trim_end())?;
-    let database = job.bench.login(As::App, request.database.as_deref())?.database;
-    let answer = if is_down {
-        let question = format!(
-            "Type the database's name ({database}) to take them back, anything else to leave it: "
-        );
-        ask_typed(context.print, &database, &question)?
-    } else {
-        ask_yes(context.print, &format!("Run them on {database}? [y/N] "))?
-    };
-    if answer == Answer::No {
-        context.print.line("nothing was run")?;
-    }
-    Ok(answer != Answer::No)
 }
 
 fn text(done: &MigrateResponse, request: &MigrateRequest) -> String {
@@ -224,6 +211,10 @@ fn text(done: &MigrateResponse, request: &MigrateRequest) -> String {
         some => format!("{} pending", some.len()),
     };
     text.push_str(&format!("{version}, {pending}\n"));
+    for remark in &done.remarks {
+        text.push_str(remark);
+        text.push('\n');
+    }
     if request.direction == Direction::Status && !done.pending.is_empty() {
         let row = |one: &Version| {
             let back = if one.reversible { "yes" } else { "no" };

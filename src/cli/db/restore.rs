@@ -3,18 +3,18 @@
 use clap::{ArgGroup, Args};
 use tokio_util::sync::CancellationToken;
 
+use super::agree::{Agreed, agreed};
 use super::backup::job;
 use super::{How, answer, failed, progress};
 use crate::cli::context::Context;
 use crate::cli::print::time;
-use crate::cli::show::{Answer, ask_typed, ask_yes, can_ask};
-use crate::cli::{Done, NO, bad_input};
-use crate::config::workbench::Writes;
-use crate::database::Failure;
+use crate::cli::{Done, NO};
+use crate::database::Outcome;
 use crate::database::backup::Job;
 use crate::database::restore::kept::{self, KeptResponse, UndoResponse};
 use crate::database::restore::resume::{self, ResumeResponse};
 use crate::database::restore::{self, RestoreRequest, RestoreResponse, SwapPlan};
+use crate::database::writes::{Change, Permit};
 use crate::domain::words::bytes;
 use crate::engine::clock;
 
@@ -58,7 +58,7 @@ pub(super) struct Restore {
 }
 
 pub(super) async fn run(context: &Context, how: &How, args: &Restore) -> Done {
-    let bench = how.workbench(context).await?;
+    let bench = how.recording(context).await?;
     let job = match job(context, &bench, None) {
         Ok(job) => job,
         Err(failure) => return failed(context, &failure),
@@ -89,47 +89,51 @@ pub(super) async fn run(context: &Context, how: &How, args: &Restore) -> Done {
         target_database: how.database.clone(),
         no_owner: args.no_owner,
     };
-    if args.swap {
-        let plan = match restore::plan(&job, &request).await {
-            Ok(plan) => plan,
-            Err(failure) => return failed(context, &failure),
-        };
-        if !agreed(context, args, &plan.database, &plan_text(&plan), "replace it")? {
-            return Ok(NO);
-        }
-    } else if !agreed_simply(context, args, &request)? {
-        return Ok(NO);
-    }
+    let change = match change(context, &job, &request).await {
+        Ok(change) => change,
+        Err(failure) => return failed(context, &failure),
+    };
+    let Some(permit) = permit(context, &change, args.yes)? else { return Ok(NO) };
     let stop = CancellationToken::new();
-    let done =
-        progress::in_order(context, &stop, Box::pin(restore::restore(&job, &request, &stop)))
-            .await?;
-    answer(context, &done, restored_text)
+    let restoring = Box::pin(restore::restore(&job, &request, permit.as_ref(), &stop));
+    answer(context, &progress::in_order(context, &stop, restoring).await?, restored_text)
+}
+
+/// What is agreed to; on the way it is said what a swap does to whoever works in the database now.
+async fn change(context: &Context, job: &Job<'_>, request: &RestoreRequest) -> Outcome<Change> {
+    let change = restore::change(job, request)?;
+    if request.drop_existing {
+        let plan = restore::plan(job, request).await?;
+        if !context.print.json {
+            context.say(plan_text(&plan));
+        }
+    }
+    Ok(change)
+}
+
+/// Who agreed; the inner `None` when nobody could be asked, the outer when a person said no.
+fn permit(context: &Context, change: &Change, yes: bool) -> anyhow::Result<Option<Option<Permit>>> {
+    Ok(match agreed(context, change, yes)? {
+        Agreed::By(permit) => Some(Some(permit)),
+        Agreed::Nobody => Some(None),
+        Agreed::No => {
+            context.print.line("nothing was changed")?;
+            None
+        }
+    })
 }
 
 async fn undo(context: &Context, job: &Job<'_>, args: &Restore, name: &str) -> Done {
-    let kept = match kept::look(job, name).await {
-        Ok(kept) => kept,
+    let change = match kept::look(job, name).await {
+        Ok(kept) => kept::change_of_undo(job.bench, &kept)?,
         Err(failure) => return failed(context, &failure),
     };
-    let text = format!(
-        "{} was replaced by the backup {} at {} UTC; {} takes the name back, and clients of {} are cut off for a moment",
-        kept.database,
-        kept.backup,
-        time(kept.replaced_at),
-        kept.name,
-        kept.database
-    );
-    if !agreed(context, args, &kept.database, &text, "put it back")? {
-        return Ok(NO);
-    }
-    answer(context, &kept::undo(job, name).await, |done: &UndoResponse| {
+    let Some(permit) = permit(context, &change, args.yes)? else { return Ok(NO) };
+    answer(context, &kept::undo(job, name, permit.as_ref()).await, |done: &UndoResponse| {
         let copy = done.restored_as.as_deref().unwrap_or_default();
         let ms = done.swap_ms.unwrap_or_default();
-        format!(
-            "{} is the one from before the restore again ({ms} ms); the restored one is {copy}",
-            done.database
-        )
+        let again = format!("{} is the one from before the restore again ({ms} ms)", done.database);
+        with_remarks(format!("{again}; the restored one is {copy}"), &done.remarks)
     })
 }
 
@@ -138,83 +142,19 @@ async fn drop_kept(context: &Context, job: &Job<'_>, args: &Restore, name: &str)
         Ok(kept) => kept,
         Err(failure) => return failed(context, &failure),
     };
-    let text = format!(
-        "{} is {} from before the restore of {}; it goes for good",
-        kept.name, kept.database, kept.backup
-    );
-    if !agreed(context, args, &kept.name, &text, "drop it")? {
-        return Ok(NO);
-    }
-    answer(context, &kept::drop_kept(job, name).await, |_: &UndoResponse| {
-        format!("{} is dropped", kept.name)
+    let change = kept::change_of_drop(job.bench, &kept)?;
+    let Some(permit) = permit(context, &change, args.yes)? else { return Ok(NO) };
+    answer(context, &kept::drop_kept(job, name, permit.as_ref()).await, |done: &UndoResponse| {
+        with_remarks(format!("{} is dropped", kept.name), &done.remarks)
     })
 }
 
-/// A person types the name, or said `--yes`, or the configuration lets nobody.
-fn agreed(
-    context: &Context,
-    args: &Restore,
-    name: &str,
-    text: &str,
-    to: &str,
-) -> anyhow::Result<bool> {
-    if context.config().workbench.writes == Writes::Forbid {
-        return Err(forbidden());
+fn with_remarks(mut text: String, remarks: &[String]) -> String {
+    for remark in remarks {
+        text.push('\n');
+        text.push_str(remark);
     }
-    if args.yes {
-        return Ok(true);
-    }
-    if context.print.json || !can_ask() {
-        return Err(bad_input(format!(
-            "there is no terminal to ask on; {text}; add `--yes` if that is meant"
-        )));
-    }
-    context.print.line(text)?;
-    let question =
-        format!("Type the database's name ({name}) to {to}, anything else to leave it: ");
-    let is_agreed = ask_typed(context.print, name, &question)? != Answer::No;
-    if !is_agreed {
-        context.print.line("nothing was changed")?;
-    }
-    Ok(is_agreed)
-}
-
-/// A copy beside changes nothing that is there; it takes room on the server all the same.
-fn agreed_simply(
-    context: &Context,
-    args: &Restore,
-    request: &RestoreRequest,
-) -> anyhow::Result<bool> {
-    match context.config().workbench.writes {
-        Writes::Forbid => return Err(forbidden()),
-        Writes::Automatic => return Ok(true),
-        Writes::Approval => {}
-    }
-    if args.yes {
-        return Ok(true);
-    }
-    let what = match &request.table {
-        None => format!("{} is restored into a database of its own", request.backup_file),
-        Some(table) => {
-            format!("{table} of {} is restored into a schema of its own", request.backup_file)
-        }
-    };
-    if context.print.json || !can_ask() {
-        return Err(bad_input(format!(
-            "there is no terminal to ask on; {what}; add `--yes` if that is meant"
-        )));
-    }
-    let is_agreed = ask_yes(context.print, &format!("{what}. Go on? [y/N] "))? != Answer::No;
-    if !is_agreed {
-        context.print.line("nothing was changed")?;
-    }
-    Ok(is_agreed)
-}
-
-fn forbidden() -> anyhow::Error {
-    let hint = "`workbench.writes` is `forbid`; set it to `approval` if that is meant";
-    Failure::refused(format!("the configuration says that nothing is changed here; {hint}"), hint)
-        .into()
+    text
 }
 
 fn plan_text(plan: &SwapPlan) -> String {
@@ -240,7 +180,7 @@ fn restored_text(done: &RestoreResponse) -> String {
         tables => format!("{tables} tables compared with the manifest"),
     };
     if !done.swapped {
-        return format!("restored as {}; {proven}", done.restored_as);
+        return with_remarks(format!("restored as {}; {proven}", done.restored_as), &done.remarks);
     }
     let ms = done.swap_ms.unwrap_or_default();
     let mut text =
@@ -250,7 +190,7 @@ fn restored_text(done: &RestoreResponse) -> String {
             "\nwhat was there is {kept}; back with `simctl db restore --undo`, gone for good with `--drop-kept`"
         ));
     }
-    text
+    with_remarks(text, &done.remarks)
 }
 
 fn settled_text(all: &ResumeResponse) -> String {

@@ -285,7 +285,7 @@ impl Complaints {
             format!("{program} {ended}: {said}")
         };
         let (kind, hint) = match said.as_str() {
-            said if said.contains("lock timeout") => {
+            said if said.contains("lock timeout") || is_lock_wait(said) => {
                 (Code::Conflict, "`simctl pg locks` names who holds the lock")
             }
             said if said.contains("permission denied") => {
@@ -299,6 +299,11 @@ impl Complaints {
         };
         Failure::new(kind, message, hint)
     }
+}
+
+/// Older programs put the time limit for a lock on the statement that takes it.
+fn is_lock_wait(said: &str) -> bool {
+    said.contains("statement timeout") && said.contains("LOCK TABLE")
 }
 
 #[cfg(test)]

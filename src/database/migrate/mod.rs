@@ -12,7 +12,10 @@ use super::backup::manifest::Scope;
 use super::backup::progress::Progress;
 use super::backup::record::Level;
 use super::backup::{self, BackupRequest, Job};
-use super::{Code, Failure, Outcome};
+use super::jobs::{self, Recorded};
+use super::writes::{Change, Permit};
+use super::{Code, Failure, Outcome, Workbench};
+use crate::domain::proposal::hex;
 
 mod big;
 mod files;
@@ -84,6 +87,7 @@ pub struct MigrateResponse {
     /// Where it stopped; what is in `applied` stays applied.
     pub failed_at: Option<FailedAt>,
     pub dry_run: bool,
+    pub remarks: Vec<String>,
 }
 
 /// The file that failed, and why.
@@ -95,10 +99,57 @@ pub struct FailedAt {
     pub failure: Failure,
 }
 
+/// What would run: what a person agrees to.
+pub async fn change(job: &Job<'_>, request: &MigrateRequest) -> Outcome<Change> {
+    let target = target(request)?;
+    let scripts = Scripts::read(&dir(job, request)).await?;
+    let mut runner = Runner::connect(job.bench, request.database.as_deref()).await?;
+    let applied = runner.applied(false).await?;
+    scripts.check(&applied)?;
+    let (is_up, chosen) = chosen(request, &scripts, &applied, target)?;
+    change_of(job.bench, request, &chosen, is_up)
+}
+
+fn dir(job: &Job<'_>, request: &MigrateRequest) -> PathBuf {
+    request.dir.clone().unwrap_or_else(|| job.bench.settings.migrations.clone())
+}
+
+/// Which way, and which files in their order.
+fn chosen<'a>(
+    request: &MigrateRequest,
+    scripts: &'a Scripts,
+    applied: &[AppliedMigration],
+    target: Target,
+) -> Outcome<(bool, Vec<&'a Script>)> {
+    let is_up = request.direction == Direction::Upgrade;
+    let chosen = if is_up {
+        scripts.upgrade(applied, target)?
+    } else {
+        scripts.downgrade(applied, target)?
+    };
+    Ok((is_up, chosen))
+}
+
+/// Files that change after somebody agreed to them are other files.
+fn change_of(
+    bench: &Workbench,
+    request: &MigrateRequest,
+    chosen: &[&Script],
+    is_up: bool,
+) -> Outcome<Change> {
+    let verb = if is_up { "apply" } else { "take back with" };
+    let line = |script: &&Script| {
+        let sum = hex(&script.migration(is_up).checksum);
+        format!("{verb} {} ({})", script.file(is_up), &sum[..12.min(sum.len())])
+    };
+    Change::of(bench, request.database.as_deref(), chosen.iter().map(line).collect(), !is_up)
+}
+
 /// Runs them, or looks at them.
 pub async fn migrate(
     job: &Job<'_>,
     request: &MigrateRequest,
+    permit: Option<&Permit>,
     stop: &CancellationToken,
 ) -> Outcome<MigrateResponse> {
     let target = target(request)?;
@@ -106,8 +157,7 @@ pub async fn migrate(
         let hint = "`simctl db migrate lint` names the rules that apply";
         return Err(Failure::invalid(format!("there is no rule `{unknown}` to accept"), hint));
     }
-    let dir = request.dir.clone().unwrap_or_else(|| job.bench.settings.migrations.clone());
-    let scripts = Scripts::read(&dir).await?;
+    let scripts = Scripts::read(&dir(job, request)).await?;
     let mut runner = Runner::connect(job.bench, request.database.as_deref()).await?;
     if matches!(request.direction, Direction::Status | Direction::Lint) {
         return look(job, request, &scripts, &mut runner, target).await;
@@ -115,7 +165,7 @@ pub async fn migrate(
     let wait = Duration::from_millis(request.wait_ms.unwrap_or(60_000));
     let held = lock::take(job.bench, request.database.as_deref(), wait, &job.teller).await?;
     let done = tokio::select! {
-        done = Box::pin(carry_out(job, request, &scripts, &mut runner, target, stop)) => done,
+        done = Box::pin(carry_out(job, request, permit, &scripts, &mut runner, target, stop)) => done,
         () = stop.cancelled() => Err(backup::stopped("the migration")),
     };
     held.close().await;
@@ -154,9 +204,11 @@ fn standing(scripts: &Scripts, applied: &[AppliedMigration]) -> MigrateResponse 
     }
 }
 
+#[expect(clippy::too_many_arguments, reason = "a run of migrations takes all of this")]
 async fn carry_out(
     job: &Job<'_>,
     request: &MigrateRequest,
+    permit: Option<&Permit>,
     scripts: &Scripts,
     runner: &mut Runner<'_>,
     target: Target,
@@ -165,12 +217,7 @@ async fn carry_out(
     let began = (job.clock)();
     let applied = runner.applied(!request.dry_run).await?;
     scripts.check(&applied)?;
-    let is_up = request.direction == Direction::Upgrade;
-    let chosen = if is_up {
-        scripts.upgrade(&applied, target)?
-    } else {
-        scripts.downgrade(&applied, target)?
-    };
+    let (is_up, chosen) = chosen(request, scripts, &applied, target)?;
     let lint = linted(job, request, &chosen, is_up).await?;
     let mut response = MigrateResponse {
         success: true,
@@ -187,7 +234,35 @@ async fn carry_out(
     if chosen.is_empty() {
         return Ok(response);
     }
-    runner.wait_for_nobody(&chosen, is_up).await?;
+    let change = change_of(job.bench, request, &chosen, is_up)?;
+    let permit = change.permitted(job.bench, permit)?;
+    let words = change.statements.clone();
+    let record = Recorded::begin(job.bench, "migrate", &change, words, &permit).await?;
+    let done = run_all(job, request, &chosen, runner, &mut response, stop).await;
+    let failed = response.failed_at.as_ref().map(|failed| failed.failure.clone());
+    let outcome = done.and(failed.map_or(Ok(()), Err));
+    response.remarks.extend(record.end(jobs::ended(&outcome)).await);
+    // A file that failed is part of the answer; whatever kept all of them from running is none.
+    if response.failed_at.is_none() {
+        outcome?;
+    }
+    let now = standing(scripts, &runner.applied(false).await?);
+    (response.version, response.pending) = (now.version, now.pending);
+    response.execution_time =
+        Duration::from_millis(backup::ms_between(began, (job.clock)())).as_secs_f64();
+    Ok(response)
+}
+
+async fn run_all(
+    job: &Job<'_>,
+    request: &MigrateRequest,
+    chosen: &[&Script],
+    runner: &mut Runner<'_>,
+    response: &mut MigrateResponse,
+    stop: &CancellationToken,
+) -> Outcome<()> {
+    let is_up = request.direction == Direction::Upgrade;
+    runner.wait_for_nobody(chosen, is_up).await?;
     response.backup_file = before(job, request, stop).await?;
     for (place, script) in chosen.iter().enumerate() {
         let file = script.file(is_up);
@@ -201,12 +276,7 @@ async fn carry_out(
         }
         response.applied.push(script.shown());
     }
-    let applied = runner.applied(false).await?;
-    let now = standing(scripts, &applied);
-    (response.version, response.pending) = (now.version, now.pending);
-    response.execution_time =
-        Duration::from_millis(backup::ms_between(began, (job.clock)())).as_secs_f64();
-    Ok(response)
+    Ok(())
 }
 
 /// What the files do, with what is refused of it.

@@ -47,7 +47,7 @@ impl Script {
         file.display().to_string()
     }
 
-    fn migration(&self, is_up: bool) -> &Migration {
+    pub(super) fn migration(&self, is_up: bool) -> &Migration {
         match &self.down {
             Some((down, _)) if !is_up => down,
             _ => &self.up,

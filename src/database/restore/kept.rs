@@ -4,7 +4,9 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::super::backup::{Job, Standing, maintenance, ms_between, scratch};
-use super::super::{Failure, Outcome};
+use super::super::jobs::{self, Recorded};
+use super::super::writes::{Change, Permit};
+use super::super::{Failure, Outcome, Workbench};
 use super::note::{Held, Note, Notes, Step};
 use super::resume;
 use super::swap::{self, Move};
@@ -35,6 +37,7 @@ pub struct UndoResponse {
     /// What the restored copy is called now; none: the kept one was dropped.
     pub restored_as: Option<String>,
     pub swap_ms: Option<u64>,
+    pub remarks: Vec<String>,
 }
 
 /// What is kept on this server.
@@ -78,9 +81,43 @@ pub async fn look(job: &Job<'_>, name: &str) -> Outcome<Kept> {
     Ok(shown(&find(job, name).await?.note))
 }
 
+/// What giving the name back would change.
+pub fn change_of_undo(bench: &Workbench, kept: &Kept) -> Outcome<Change> {
+    let Kept { name, database, backup, .. } = kept;
+    let what = format!(
+        "give {name} the name {database} back; what was restored from {backup} is put aside"
+    );
+    Change::of(bench, Some(database), vec![what], true)
+}
+
+/// What dropping it would change.
+pub fn change_of_drop(bench: &Workbench, kept: &Kept) -> Outcome<Change> {
+    let Kept { name, database, backup, .. } = kept;
+    let what =
+        format!("drop {name} for good: it is {database} from before the restore of {backup}");
+    Change::of(bench, Some(name), vec![what], true)
+}
+
 /// The replaced database takes its name back; the copy gets its own again.
-pub async fn undo(job: &Job<'_>, name: &str) -> Outcome<UndoResponse> {
-    let mut held = find(job, name).await?;
+pub async fn undo(job: &Job<'_>, name: &str, permit: Option<&Permit>) -> Outcome<UndoResponse> {
+    let held = find(job, name).await?;
+    let change = change_of_undo(job.bench, &shown(&held.note))?;
+    let permit = change.permitted(job.bench, permit)?;
+    let words = change.statements.clone();
+    let record = Recorded::begin(job.bench, "undo restore", &change, words, &permit).await?;
+    let done = change_back(job, held).await;
+    recorded(record, done).await
+}
+
+async fn recorded(record: Recorded, mut done: Outcome<UndoResponse>) -> Outcome<UndoResponse> {
+    let remark = record.end(jobs::ended(&done)).await;
+    if let Ok(done) = &mut done {
+        done.remarks.extend(remark);
+    }
+    done
+}
+
+async fn change_back(job: &Job<'_>, mut held: Held) -> Outcome<UndoResponse> {
     held.step(Step::SwappingBack)?;
     let note = held.note.clone();
     let session =
@@ -104,12 +141,26 @@ pub async fn undo(job: &Job<'_>, name: &str) -> Outcome<UndoResponse> {
         database: note.database,
         restored_as: Some(note.copy_name),
         swap_ms,
+        remarks: Vec::new(),
     })
 }
 
 /// Drops what was kept; there is no undo after that.
-pub async fn drop_kept(job: &Job<'_>, name: &str) -> Outcome<UndoResponse> {
+pub async fn drop_kept(
+    job: &Job<'_>,
+    name: &str,
+    permit: Option<&Permit>,
+) -> Outcome<UndoResponse> {
     let held = find(job, name).await?;
+    let change = change_of_drop(job.bench, &shown(&held.note))?;
+    let permit = change.permitted(job.bench, permit)?;
+    let words = change.statements.clone();
+    let record = Recorded::begin(job.bench, "drop kept database", &change, words, &permit).await?;
+    let done = drop_it(job, held).await;
+    recorded(record, done).await
+}
+
+async fn drop_it(job: &Job<'_>, held: Held) -> Outcome<UndoResponse> {
     let session = maintenance(job.bench, &[&held.note.kept_name]).await?;
     if super::oid(&session, &held.note.kept_name).await? != held.note.live {
         let message = format!("{} is not the database that was kept", held.note.kept_name);
@@ -119,5 +170,11 @@ pub async fn drop_kept(job: &Job<'_>, name: &str) -> Outcome<UndoResponse> {
     session.close().await;
     let database = held.note.database.clone();
     held.forget()?;
-    Ok(UndoResponse { success: true, database, restored_as: None, swap_ms: None })
+    Ok(UndoResponse {
+        success: true,
+        database,
+        restored_as: None,
+        swap_ms: None,
+        remarks: Vec::new(),
+    })
 }

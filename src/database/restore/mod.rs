@@ -6,11 +6,13 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::backup::catalogue::Entry;
-use super::backup::manifest::Settings;
+use super::backup::manifest::{Manifest, Settings};
 use super::backup::progress::Progress;
 use super::backup::record::{Level, Verified};
 use super::backup::verify::{self, Ownership};
 use super::backup::{Job, Standing, maintenance, ms_between, name, scratch, settings, stopped};
+use super::jobs::{self, Recorded};
+use super::writes::{Change, Permit};
 use super::{As, Failure, Outcome, Workbench};
 use crate::targets::postgres::{PgConnection, Session};
 
@@ -55,6 +57,7 @@ pub struct RestoreResponse {
     /// For how long clients were kept out.
     pub swap_ms: Option<u64>,
     pub tables: usize,
+    pub remarks: Vec<String>,
 }
 
 /// What a swap would do, for the person who decides.
@@ -91,18 +94,67 @@ SELECT pg_database_size(d.oid), (SELECT count(*) FROM pg_stat_activity a
     })
 }
 
-/// Restores a database. Whatever fails, the live one is untouched and nothing of the copy is left.
+/// What a restore would change: what a person agrees to.
+pub fn change(job: &Job<'_>, request: &RestoreRequest) -> Outcome<Change> {
+    let entry = job.catalogue.find(&request.backup_file)?;
+    checks::right_database(&entry, request)?;
+    change_of(job.bench, &entry, request)
+}
+
+fn change_of(bench: &Workbench, entry: &Entry, request: &RestoreRequest) -> Outcome<Change> {
+    let Manifest { database, taken_at, .. } = &entry.manifest;
+    let name = format!("the backup {} of {}", entry.name, taken_at.format("%Y-%m-%d %H:%M:%S UTC"));
+    let what = match &request.table {
+        Some(_) if request.drop_existing => {
+            let hint = "leave one of both out";
+            return Err(Failure::invalid("a single table takes no database's place", hint));
+        }
+        Some(table) => {
+            let table = table::meant(entry, table)?.shown();
+            format!("restore {table} of {name} into a schema of its own in {database}")
+        }
+        None if request.drop_existing => {
+            format!(
+                "restore {name} and put it in the place of {database}, which is kept under another name"
+            )
+        }
+        None => format!("restore {name} into a database of its own"),
+    };
+    Change::of(bench, Some(database), vec![what], request.drop_existing)
+}
+
+/// Restores a backup. Whatever fails, the live database is untouched and nothing of the copy is left.
 pub async fn restore(
     job: &Job<'_>,
     request: &RestoreRequest,
+    permit: Option<&Permit>,
     stop: &CancellationToken,
 ) -> Outcome<RestoreResponse> {
-    if request.table.is_some() {
-        return table::restore(job, request, stop).await;
-    }
     let entry = job.catalogue.find(&request.backup_file)?;
     checks::right_database(&entry, request)?;
+    let change = change_of(job.bench, &entry, request)?;
+    let permit = change.permitted(job.bench, permit)?;
     let (entry, verified) = sound(job, entry, stop).await?;
+    let words = change.statements.clone();
+    let record = Recorded::begin(job.bench, "restore", &change, words, &permit).await?;
+    let mut done = match &request.table {
+        Some(_) => table::restore(job, request, entry, verified, stop).await,
+        None => database(job, request, entry, verified, stop).await,
+    };
+    let remark = record.end(jobs::ended(&done)).await;
+    if let Ok(done) = &mut done {
+        done.remarks.extend(remark);
+    }
+    done
+}
+
+async fn database(
+    job: &Job<'_>,
+    request: &RestoreRequest,
+    entry: Entry,
+    verified: Verified,
+    stop: &CancellationToken,
+) -> Outcome<RestoreResponse> {
     let session = maintenance(job.bench, &[&entry.manifest.database]).await?;
     checks::can_be_restored(job.bench, &session, &entry, request).await?;
     if request.drop_existing {
@@ -118,17 +170,8 @@ pub async fn restore(
         give_up(job.bench, held).await?;
         return Err(failure);
     }
-    let copy_name = held.note.copy_name.clone();
-    let mut response = RestoreResponse {
-        success: true,
-        backup_file: entry.name.clone(),
-        restored_as: copy_name,
-        verified: Verified { level: Level::Restored, at: (job.clock)(), ..verified },
-        swapped: false,
-        kept_as: None,
-        swap_ms: None,
-        tables: entry.manifest.contents.tables.len(),
-    };
+    let verified = Verified { level: Level::Restored, at: (job.clock)(), ..verified };
+    let mut response = RestoreResponse::of(&entry, held.note.copy_name.clone(), verified);
     if !request.drop_existing {
         held.forget()?;
         return Ok(response);
@@ -142,6 +185,22 @@ pub async fn restore(
         held.forget()?;
     }
     Ok(response)
+}
+
+impl RestoreResponse {
+    fn of(entry: &Entry, restored_as: String, verified: Verified) -> Self {
+        Self {
+            success: true,
+            backup_file: entry.name.clone(),
+            restored_as,
+            verified,
+            swapped: false,
+            kept_as: None,
+            swap_ms: None,
+            tables: entry.manifest.contents.tables.len(),
+            remarks: Vec::new(),
+        }
+    }
 }
 
 /// A backup that is not sound is refused with the reason before anything is made.

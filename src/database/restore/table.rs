@@ -11,7 +11,7 @@ use super::super::backup::record::{Level, Verified};
 use super::super::backup::tools::Tools;
 use super::super::backup::{Job, maintenance, name, scratch, settings, stopped, survey, verify};
 use super::super::{As, Failure, Outcome};
-use super::{RestoreRequest, RestoreResponse, checks, sound};
+use super::{RestoreRequest, RestoreResponse, checks};
 use crate::inspect::quoted;
 use crate::targets::postgres::{PgConnection, Session};
 
@@ -35,16 +35,11 @@ struct Column {
 pub(super) async fn restore(
     job: &Job<'_>,
     request: &RestoreRequest,
+    entry: Entry,
+    verified: Verified,
     stop: &CancellationToken,
 ) -> Outcome<RestoreResponse> {
-    if request.drop_existing {
-        let hint = "leave one of both out";
-        return Err(Failure::invalid("a single table takes no database's place", hint));
-    }
-    let entry = job.catalogue.find(&request.backup_file)?;
-    checks::right_database(&entry, request)?;
     let table = meant(&entry, request.table.as_deref().unwrap_or_default())?.clone();
-    let (entry, verified) = sound(job, entry, stop).await?;
     let session = maintenance(job.bench, &[]).await?;
     checks::can_be_restored(
         job.bench,
@@ -69,20 +64,13 @@ pub(super) async fn restore(
     scratch::drop_database(&session, &copy).await?;
     session.close().await;
     done?;
-    Ok(RestoreResponse {
-        success: true,
-        backup_file: entry.name,
-        restored_as: format!("{}.{}", quoted(&schema), quoted(&table.name)),
-        verified: Verified { level: Level::Restored, at: (job.clock)(), ..verified },
-        swapped: false,
-        kept_as: None,
-        swap_ms: None,
-        tables: 1,
-    })
+    let restored_as = format!("{}.{}", quoted(&schema), quoted(&table.name));
+    let verified = Verified { level: Level::Restored, at: (job.clock)(), ..verified };
+    Ok(RestoreResponse { tables: 1, ..RestoreResponse::of(&entry, restored_as, verified) })
 }
 
 /// The table of that name, as SQL would write it, or bare when only one is called so.
-fn meant<'a>(entry: &'a Entry, wanted: &str) -> Outcome<&'a TableSum> {
+pub(super) fn meant<'a>(entry: &'a Entry, wanted: &str) -> Outcome<&'a TableSum> {
     let all = &entry.manifest.contents.tables;
     let named: Vec<&TableSum> = all
         .iter()

@@ -92,3 +92,27 @@ async fn the_newest_are_listed_first_and_only_what_may_go_goes() {
     let twice = site.db(&["backup", "now", "--name", "one"]).refusal();
     assert!(twice.contains("there is a backup one already"), "{twice}");
 }
+
+#[tokio::test]
+async fn who_agreed_to_what_and_how_it_ended_is_in_the_audit() {
+    let site = Site::new();
+    site.run("app", "create table t as select 1 as n").await;
+    site.done(&["backup", "now", "--name", "b", "--verify", "1"]);
+    site.done(&["restore", "b", "--swap", "--yes"]);
+    let output = site.command(&["audit", "export"]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let told: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let kinds: Vec<&str> = told.iter().map(|one| one["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["job_started", "job_ended"], "{text}");
+    let job = &told[0]["body"]["job"];
+    assert_eq!(
+        (told[0]["actor"].as_str(), job["what"].as_str()),
+        (Some("ops1"), Some("restore")),
+        "{job:#}"
+    );
+    assert_eq!(job["permitted"], "--yes");
+    let command = job["commands"][0].as_str().unwrap();
+    assert!(command.contains("put it in the place of app"), "{command}");
+    assert_eq!(told[1]["body"]["end"]["ok"], true);
+}
