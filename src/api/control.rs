@@ -13,7 +13,7 @@ use super::door::Door;
 use super::extract::{Json, Query};
 use super::problem::Problem;
 use super::{SEQ_HEADER, events, live};
-use crate::domain::effect::{Accepted, Ordered};
+use crate::domain::effect::{Accepted, Command, Ordered};
 use crate::engine::handle::Snapshot;
 
 pub(super) fn routes() -> OpenApiRouter<Door> {
@@ -40,6 +40,9 @@ async fn command(
     Json(mut ordered): Json<Ordered>,
 ) -> Result<(Seen, Answer<Accepted>), Problem> {
     if !caller.is_owner {
+        if let Command::Record { .. } = ordered.command {
+            return Err(Problem::forbidden("records are written by what does something"));
+        }
         ordered.actor = caller.name;
     }
     let accepted = door.handle.order(ordered).await?;

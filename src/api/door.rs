@@ -1,7 +1,7 @@
 //! What every request can reach: the engine's handle, the records, the servers, and the switch that ends streams.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -10,9 +10,12 @@ use uuid::Uuid;
 use super::caller::Caller;
 use super::problem::Problem;
 use super::turns::Turns;
+use super::workbench::agreed::Agreements;
+use crate::database::Workbench;
 use crate::domain::effect::{Accepted, Command, Ordered};
-use crate::domain::ids::{IncidentId, TargetId, parse_incident_name};
+use crate::domain::ids::{Ids, IncidentId, TargetId, parse_incident_name};
 use crate::domain::incident::Incident;
+use crate::engine::clock;
 use crate::engine::handle::{Handle, Snapshot};
 use crate::ports::store::Store;
 use crate::targets::Server;
@@ -27,6 +30,10 @@ pub struct Door {
     pub servers: Arc<[Server]>,
     pub state_dir: PathBuf,
     pub inject_ttl: Duration,
+    /// One for each PostgreSQL, kept: they hold connections and figures.
+    pub benches: Arc<[Workbench]>,
+    pub agreements: Arc<Agreements>,
+    pub ids: Arc<Mutex<Ids>>,
     pub turns: Arc<Turns>,
     /// Ends the streams, which would otherwise keep a shutdown waiting for ever.
     pub stop: CancellationToken,
@@ -36,6 +43,11 @@ impl Door {
     /// The records, or that there are none at hand.
     pub(super) fn store(&self) -> Result<&dyn Store, Problem> {
         self.store.as_deref().ok_or_else(|| Problem::unavailable("there are no records at hand"))
+    }
+
+    /// A new id for what this door begins.
+    pub(super) fn new_id(&self) -> Uuid {
+        self.ids.lock().unwrap_or_else(PoisonError::into_inner).next(clock::now())
     }
 
     pub(super) fn snapshot(&self) -> Arc<Snapshot> {

@@ -8,7 +8,7 @@ use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_body_util::BodyExt as _;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer};
 
@@ -111,28 +111,42 @@ pub(super) async fn bound(bounds: BodyBounds, request: Request, next: Next) -> R
     }
 }
 
+/// A body that is too large is still taken up to so many times its bound: who is cut off while sending does not hear
+/// why.
+const TAKEN: usize = 16;
+
 async fn read(bounds: BodyBounds, request: Request) -> Result<Request, Problem> {
+    let most = bounds.bytes.saturating_mul(TAKEN);
     let told = request.headers().get(header::CONTENT_LENGTH);
     let told = told.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    if told.is_some_and(|length| length > bounds.bytes) {
+    if told.is_some_and(|length| length > most) {
         return Err(too_large(bounds));
     }
     let (parts, body) = request.into_parts();
-    let whole = Limited::new(body, bounds.bytes).collect();
-    let bytes = match tokio::time::timeout(bounds.time, whole).await {
-        Ok(Ok(whole)) => whole.to_bytes(),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(too_large(bounds)),
-        Ok(Err(_)) => {
-            return Err(Problem::new(StatusCode::BAD_REQUEST, "the body broke off"));
-        }
-        Err(_) => {
-            let after = bounds.time.as_secs_f64();
-            let detail = format!("the body did not arrive within {after} s");
-            return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, detail));
-        }
-    };
+    let taken = tokio::time::timeout(bounds.time, whole(body, bounds, most)).await;
+    let bytes = taken.unwrap_or_else(|_| {
+        let after = bounds.time.as_secs_f64();
+        let detail = format!("the body did not arrive within {after} s");
+        Err(Problem::new(StatusCode::REQUEST_TIMEOUT, detail))
+    })?;
     let body = if bytes.is_empty() { Body::empty() } else { Body::from(bytes) };
     Ok(Request::from_parts(parts, body))
+}
+
+async fn whole(mut body: Body, bounds: BodyBounds, most: usize) -> Result<Vec<u8>, Problem> {
+    let (mut bytes, mut length) = (Vec::new(), 0);
+    while let Some(frame) = body.frame().await {
+        let frame =
+            frame.map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "the body broke off"))?;
+        let data = frame.into_data().unwrap_or_default();
+        length += data.len();
+        if length <= bounds.bytes {
+            bytes.extend_from_slice(&data);
+        } else if length > most {
+            break;
+        }
+    }
+    if length > bounds.bytes { Err(too_large(bounds)) } else { Ok(bytes) }
 }
 
 fn too_large(bounds: BodyBounds) -> Problem {

@@ -16,7 +16,7 @@ use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
@@ -217,8 +217,13 @@ impl Entrance {
         );
         let told = async {
             stream.write_all(answer.as_bytes()).await?;
-            stream.shutdown().await
+            stream.shutdown().await?;
+            // Who is cut off while sending does not hear why.
+            let mut unread = [0; 4_096];
+            while stream.read(&mut unread).await? > 0 {}
+            io::Result::Ok(())
         };
+        // Whether the client hears it is its own affair.
         let _ = timeout(BREATH, told).await;
     }
 }

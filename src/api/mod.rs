@@ -37,11 +37,13 @@ pub mod socket;
 mod stream;
 mod targets;
 mod turns;
+mod workbench;
 
 pub use door::Door;
 pub use extract::BodyBounds;
 pub use problem::Problem;
 pub use turns::Turns;
+pub use workbench::agreed::Agreements;
 
 /// In the answer to an accepted command: the newest event that the engine's snapshot then held.
 const SEQ_HEADER: &str = "simctl-seq";
@@ -60,6 +62,7 @@ const GROUPS: &[Group] = &[
     lab::routes,
     targets::routes,
     stream::routes,
+    workbench::routes,
 ];
 
 fn all() -> OpenApiRouter<Door> {

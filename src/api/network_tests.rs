@@ -365,7 +365,7 @@ async fn a_reader_that_fell_behind_is_told_what_it_missed() {
 #[tokio::test]
 async fn a_socket_that_never_reads_is_dropped_with_its_place() {
     let limits = HttpLimits { connections: 1, ..quick() };
-    let bench = Bench::start(limits, log(30_000)).await;
+    let bench = Bench::start(limits, log(60_000)).await;
     // Far more than fits between the two: nobody takes it.
     let stuck = socket(&bench, "/ws?after=0", VIEWER).await;
     let let_in = async {
@@ -437,6 +437,7 @@ fn operations() -> Vec<(String, String, Option<Value>, String)> {
             });
             let path = path
                 .replace("{id}", "42")
+                .replace("{table}", "orders")
                 .replace("{fault}", "idle-leak")
                 .replace("{what}", "redis");
             found.push((method.to_uppercase(), path, example, role));

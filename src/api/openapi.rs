@@ -30,6 +30,7 @@ pub(super) fn complete(mut described: OpenApi) -> OpenApi {
         .build();
     components.add_security_scheme(SCHEME, SecurityScheme::Http(token));
     components.schemas.insert(Problem::name().into_owned(), Problem::schema());
+    super::workbench::describe::complete(components);
     super::targets::describe::spell_out(&mut described.paths);
     for (path, item) in &mut described.paths.paths {
         for (method, operation) in operations(item) {

@@ -1,17 +1,23 @@
 //! An engine in this process, and the control socket it is reached by: the same for `run` and `tui`.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use anyhow::bail;
 use axum::Extension;
+use futures::FutureExt as _;
 
 use super::context::Context;
 use crate::agent::model::Advisor;
 use crate::api::caller::Caller;
 use crate::api::listen::{self, Listening};
-use crate::api::{self, BodyBounds, Door, socket};
-use crate::config::url;
+use crate::api::{self, Agreements, BodyBounds, Door, socket};
+use crate::config::{Config, url};
 use crate::database::backup::keeper::Keeper;
+use crate::database::jobs::{Deed, Recorder};
+use crate::database::{Code, Failure, Workbench};
+use crate::domain::effect::{Command, Ordered};
+use crate::domain::ids::Ids;
+use crate::domain::target::Engine;
 use crate::engine::clock;
 use crate::engine::handle::Handle;
 use crate::engine::tasks::Tasks;
@@ -64,18 +70,26 @@ impl Host {
             context.say(format!("agent: {}, checked by the playbook", advisor.name()));
         }
         let config = context.config();
-        let askable: Arc<[Server]> = servers.clone().into();
+        let watched = servers.clone();
+        let servers: Arc<[Server]> = servers.into();
+        let seed = super::db::seed();
         let keeper = Keeper::new(&config.workbench, &servers, clock::now);
-        let running = engine::start(config, servers, Arc::clone(&store), advisor).await?;
+        let running = engine::start(config, watched, Arc::clone(&store), advisor).await?;
         let mut tasks = Tasks::default();
         // To its end: a backup that is told to stop tidies up.
         tasks.spawn_to_end("backups", keeper.keep(tasks.stop_token()));
         let door = Door {
             handle: running.handle.clone(),
             store: Some(Arc::clone(&store)),
-            servers: askable,
+            servers: Arc::clone(&servers),
             state_dir: config.state_dir.clone(),
             inject_ttl: config.inject_ttl,
+            benches: benches(config, &servers, &running.handle, seed)?,
+            agreements: Arc::new(Agreements::new(
+                config.workbench.writes,
+                config.limits.two_people,
+            )),
+            ids: Arc::new(Mutex::new(Ids::seeded(seed))),
             turns: Arc::default(),
             stop: tasks.stop_token(),
         };
@@ -118,6 +132,41 @@ impl Host {
         }
         self.tasks.stop().await;
     }
+}
+
+/// A workbench for each PostgreSQL. What they change is recorded by the engine itself.
+fn benches(
+    config: &Config,
+    servers: &[Server],
+    handle: &Handle,
+    seed: u64,
+) -> anyhow::Result<Arc<[Workbench]>> {
+    let settings = &config.workbench;
+    let is_replica = |server: &&Server| settings.read_replicas.contains(&server.target.id);
+    let replicas: Vec<Server> = servers.iter().filter(is_replica).cloned().collect();
+    let postgres = servers.iter().filter(|server| server.target.engine == Engine::Postgres);
+    let bench = |server: &Server| {
+        let bench = Workbench::new(server, settings, seed)?.recording(recorder(handle.clone()));
+        if is_replica(&server) { Ok(bench) } else { bench.with_replicas(&replicas) }
+    };
+    let benches: Result<Vec<_>, Failure> = postgres.map(bench).collect();
+    Ok(benches?.into())
+}
+
+fn recorder(handle: Handle) -> Recorder {
+    Recorder::new(move |Deed { actor, target, entry }| {
+        let handle = handle.clone();
+        async move {
+            let command = Command::Record { target, entry };
+            let recorded = handle.order(Ordered { actor, command }).await;
+            recorded.map(drop).map_err(|refused| {
+                let hint = "nothing is changed without a record";
+                let message = format!("it could not be recorded: {}", refused.reason);
+                Failure::new(Code::Unavailable, message, hint)
+            })
+        }
+        .boxed()
+    })
 }
 
 /// Binds the network's address where the configuration has one, and says so.

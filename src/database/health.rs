@@ -12,6 +12,7 @@ use crate::targets::postgres::Session;
 /// How it is in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = WorkbenchHealth)]
 pub enum Health {
     Healthy,
     /// It works, and somebody waits or waited in vain.

@@ -23,6 +23,7 @@ pub const ROWS: u64 = 1_000;
 /// A statement and how to run it.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, utoipa::ToSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schema(example = json!({ "sql": "select 1 as one", "max_rows": 10 }))]
 pub struct QueryRequest {
     pub sql: String,
     /// Values for `$1`, `$2` …: a text is the value's own text form, for every type.

@@ -44,6 +44,7 @@ pub struct SchemaResponse {
 
 /// One column.
 #[derive(Clone, Debug, Deserialize, Serialize, utoipa::ToSchema)]
+#[schema(as = TableColumn)]
 pub struct Column {
     pub column_name: String,
     pub data_type: String,
@@ -69,6 +70,7 @@ pub enum Objects {
 
 /// A constraint, index, trigger, policy, reference or partition.
 #[derive(Clone, Debug, Deserialize, Serialize, utoipa::ToSchema)]
+#[schema(as = TableObject)]
 pub struct Object {
     pub kind: String,
     pub name: String,

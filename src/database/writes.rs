@@ -15,6 +15,7 @@ use crate::domain::proposal::hex;
 
 /// What a person decides about: everything that will run, and what it is bound to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = WorkbenchChange)]
 pub struct Change {
     pub target: String,
     pub database: String,

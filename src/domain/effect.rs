@@ -129,6 +129,9 @@ pub enum Command {
 
 /// A command, and who gave it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({
+    "actor": "ops1", "command": { "do": "note", "incident": 42, "text": "the batch job was the writer" },
+}))]
 pub struct Ordered {
     pub actor: String,
     pub command: Command,

@@ -35,8 +35,9 @@ pub(super) async fn follow(
 ) -> Result<Response, Problem> {
     let upgrade = bounded(upgrade)?;
     let about = about(&door, begin.incident.as_deref()).await?;
+    // Listening begins before the client is told that it is let in, so what happens then is not missed.
+    let messages = until(messages(&door, begin.after, about), door.stop.clone());
     Ok(upgrade.on_upgrade(move |socket| async move {
-        let messages = until(messages(&door, begin.after, about), door.stop.clone());
         Box::pin(Talk::new(socket).tell(messages)).await;
     }))
 }

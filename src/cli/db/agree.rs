@@ -46,7 +46,7 @@ pub(super) fn agreed(context: &Context, change: &Change, yes: bool) -> anyhow::R
 }
 
 /// The seed is the clock and this process: two commands at one moment differ in one of them.
-pub(super) fn seed() -> u64 {
+pub(in crate::cli) fn seed() -> u64 {
     let nanos = clock::now().timestamp_nanos_opt().unwrap_or_default().unsigned_abs();
     nanos ^ (u64::from(std::process::id()) << 32)
 }

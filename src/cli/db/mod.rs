@@ -28,6 +28,8 @@ mod schema;
 mod stats;
 mod tx;
 
+pub(super) use agree::seed;
+
 /// Work on a PostgreSQL: statements, transactions, schema, plans, indexes
 ///
 /// Statements only read, by the server's own permission, unless `--write` is given. What changes something asks a

@@ -23,6 +23,7 @@ mod safe;
 /// Which statement, and whether to run it.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, utoipa::ToSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schema(example = json!({ "sql": "select 1", "analyze": true }))]
 pub struct OptimizeRequest {
     /// The statement, or none with `queryid`.
     pub sql: String,

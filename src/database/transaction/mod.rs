@@ -31,6 +31,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// Statements to run as one.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, utoipa::ToSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schema(example = json!({ "queries": [{ "sql": "select 1" }], "isolation_level": "repeatable_read" }))]
 pub struct TransactionRequest {
     pub queries: Vec<Query>,
     pub isolation_level: Isolation,
@@ -47,6 +48,7 @@ pub struct TransactionRequest {
 /// One statement of them.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, utoipa::ToSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schema(as = TransactionQuery)]
 pub struct Query {
     pub sql: String,
     #[schema(value_type = Vec<Object>)]
