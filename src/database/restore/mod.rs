@@ -23,6 +23,8 @@ pub mod resume;
 mod settle;
 mod swap;
 pub mod table;
+#[cfg(test)]
+mod testing;
 
 use note::{Held, Note, Notes, Step};
 use swap::Move;

@@ -147,23 +147,9 @@ fn lock(note: &Path) -> Outcome<File> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-
-    pub(crate) fn note(step: Step) -> Note {
-        Note {
-            backup: "b".into(),
-            target: "t".into(),
-            system: "7".into(),
-            database: "x".into(),
-            live: Some(1),
-            copy: Some(2),
-            copy_name: "x_restore".into(),
-            kept_name: "x_before".into(),
-            step,
-            began_at: DateTime::UNIX_EPOCH,
-        }
-    }
+    use crate::database::restore::testing::note;
 
     #[test]
     fn a_note_waits_until_its_process_is_gone_and_is_forgotten_at_the_end() {

@@ -96,7 +96,7 @@ impl<'a> Party<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::database::restore::note::tests::note;
+    use crate::database::restore::testing::note;
 
     fn names(live: &str, copy: &str) -> Names {
         let some = |name: &str| (name != "-").then(|| name.to_owned());
