@@ -40,7 +40,7 @@ async fn command(
     Json(mut ordered): Json<Ordered>,
 ) -> Result<(Seen, Answer<Accepted>), Problem> {
     if !caller.is_owner {
-        if let Command::Record { .. } = ordered.command {
+        if let Command::Record { .. } | Command::Consulted { .. } = ordered.command {
             return Err(Problem::forbidden("records are written by what does something"));
         }
         ordered.actor = caller.name;

@@ -22,12 +22,27 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let axum::Json(read) = axum::Json::<T>::from_request(request, state).await?;
-        Ok(Self(read))
+        object(request, state).await.map(Self)
     }
 }
 
-/// A JSON body that may be left out; then everything in it has its default.
+/// serde takes a list for a struct, by the order of its fields; nobody means that.
+async fn object<S: Send + Sync, T: DeserializeOwned>(
+    request: Request,
+    state: &S,
+) -> Result<T, Problem> {
+    let (parts, body) = request.into_parts();
+    let broken = |_| Problem::new(StatusCode::BAD_REQUEST, "the body broke off");
+    let bytes = body.collect().await.map_err(broken)?.to_bytes();
+    if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
+        return Err(Problem::invalid("the body is a list; it must be a JSON object"));
+    }
+    let request = Request::from_parts(parts, Body::from(bytes));
+    let axum::Json(read) = axum::Json::<T>::from_request(request, state).await?;
+    Ok(read)
+}
+
+/// A JSON body that may be left out, or `null`; then everything in it has its default.
 pub(super) struct MaybeJson<T>(pub(super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for MaybeJson<T> {
@@ -37,7 +52,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for MaybeJson
         if request.body().is_end_stream() {
             return Ok(Self(T::default()));
         }
-        Json::from_request(request, state).await.map(|Json(read)| Self(read))
+        object::<_, Option<T>>(request, state).await.map(|read| Self(read.unwrap_or_default()))
     }
 }
 

@@ -21,6 +21,9 @@ use crate::targets::Server;
 
 pub(super) mod describe;
 
+/// Of an argument; no name on a server is longer.
+const MOST_CHARS: usize = 200;
+
 pub(super) fn routes() -> OpenApiRouter<Door> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(questions)).routes(routes!(ask))
 }
@@ -166,6 +169,9 @@ fn read(
         let known = if known.is_empty() { "nothing".to_owned() } else { known.join(", ") };
         let (verb, name) = (inspection.verb, shortened(name));
         return Err(Problem::invalid(format!("`{verb}` takes no `{name}`; it takes {known}")));
+    }
+    if let Some((name, _)) = asked.iter().find(|(_, text)| text.chars().count() > MOST_CHARS) {
+        return Err(Problem::invalid(format!("`{name}` has at most {MOST_CHARS} characters")));
     }
     let subject = inspection.args.iter().find(|arg| arg.kind == ArgKind::Subject);
     if let Some(missing) = subject.filter(|arg| !asked.contains_key(arg.name)) {

@@ -37,6 +37,9 @@ pub(super) fn routes() -> OpenApiRouter<Door> {
         .routes(routes!(read, change))
 }
 
+/// The largest number that JSON carries everywhere without loss.
+const LAST_NUMBER: u64 = 9_007_199_254_740_991;
+
 /// Which incidents; every part narrows.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
@@ -117,7 +120,7 @@ async fn page(door: &Door, filter: Filter) -> Result<Answer<IncidentPage>, Probl
     if !(1..=500).contains(&filter.limit) {
         return Err(Problem::invalid("`limit` is a number from 1 to 500"));
     }
-    if filter.cursor.is_some_and(|cursor| i64::try_from(cursor).is_err() || cursor == 0) {
+    if filter.cursor.is_some_and(|cursor| !(1..=LAST_NUMBER).contains(&cursor)) {
         return Err(Problem::invalid("`cursor` is the `next_cursor` of the page before"));
     }
     let limit = filter.limit;

@@ -44,7 +44,7 @@ pub struct OptimizeResponse {
     pub execution_time_ms: Option<f64>,
     pub planning_time_ms: Option<f64>,
     pub total_time_ms: Option<f64>,
-    #[schema(value_type = Object)]
+    #[schema(value_type = Vec<Object>)]
     pub plan: Value,
     /// The advice in sentences.
     pub suggestions: Vec<String>,
