@@ -25,8 +25,9 @@ pub(super) struct LockTableFull;
 const SPARE: u64 = 32;
 /// What a transaction of the clients takes.
 const NEEDED: u64 = 60;
-/// Taken at a time, down to where one more does not fit; twice, because a client may have held some at that moment.
-const STEPS: [u64; 6] = [512, 64, 8, 1, 8, 1];
+/// Taken at a time, down to where eight more do not fit; the last twice, because a client may have held some at that
+/// moment. To the last one, others would be refused whatever they need until the spare ones are given back.
+const STEPS: [u64; 4] = [512, 64, 8, 8];
 /// No server that is watched has so many.
 const MOST: u64 = 200_000;
 /// Under these numbers the clients and the fault lock; each program has its own.

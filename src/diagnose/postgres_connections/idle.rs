@@ -36,6 +36,9 @@ pub(crate) const RE_LEAK: Judge = Judge {
 /// How a proof says that those who were ended are there again; see [`came_back`].
 pub(crate) const CAME_BACK: &str = "sessions did not come back";
 
+/// The SQLSTATE of a client that finds no slot.
+const NO_SLOT: &str = "53300";
+
 const SOURCES: &[&str] = &[source::PG_SESSIONS, source::PG_LIMITS, source::CLIENT_VIEW];
 
 fn judge_idle(facts: &Facts) -> Option<JudgedCause> {
@@ -64,11 +67,14 @@ fn judge_idle(facts: &Facts) -> Option<JudgedCause> {
     })
 }
 
-/// Whether idle sessions were ended for this very trouble, and others took their places.
+/// Whether idle sessions were ended for this very trouble, and others took their places: they were counted, or the next
+/// client found no slot again.
 fn came_back(facts: &Facts) -> bool {
-    facts.refusals.iter().any(|refusal| {
-        refusal.action == "kill_idle_connections" && refusal.said.starts_with(CAME_BACK)
-    })
+    let says_so = |said: &str| said.starts_with(CAME_BACK) || said.contains(NO_SLOT);
+    facts
+        .refusals
+        .iter()
+        .any(|refusal| refusal.action == "kill_idle_connections" && says_so(&refusal.said))
 }
 
 fn judge_again(facts: &Facts) -> Option<JudgedCause> {

@@ -370,6 +370,8 @@ fn a_leak_that_came_back_is_another_cause_than_one_that_was_never_ended() {
     };
     let back = "sessions did not come back: 15 sessions again from the same clients";
     assert_eq!(said("kill_idle_connections", back), ["re-leak: confirmed"]);
+    let refused_again = "a new client connects: 53300: FATAL: too many clients already";
+    assert_eq!(said("kill_idle_connections", refused_again), ["re-leak: confirmed"]);
     assert_eq!(
         said("kill_idle_connections", "signalled, and still there"),
         ["idle-leak: confirmed"]

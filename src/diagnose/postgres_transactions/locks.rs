@@ -5,8 +5,11 @@ use crate::diagnose::facts::{Facts, PgSession};
 use crate::diagnose::verdict::{Verdict, source};
 use crate::diagnose::words::{count, name, seconds};
 use crate::domain::diagnosis::JudgedCause;
+use crate::domain::finding::FindingKind;
 
-use super::FINDINGS;
+/// Some transactions meet it first; when less room is left, everybody does.
+const FINDINGS: &[FindingKind] =
+    &[FindingKind::TransactionsFail, FindingKind::ProbeFailing, FindingKind::WritesRefused];
 
 pub(crate) const LOCK_TABLE_FULL: Judge = Judge {
     cause: "lock-table-full",

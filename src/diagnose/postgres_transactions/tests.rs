@@ -102,6 +102,17 @@ fn a_full_table_of_locks_is_one_sessions_or_not_settled() {
 }
 
 #[test]
+fn a_probe_that_finds_no_room_has_the_same_cause() {
+    for finding in [FindingKind::ProbeFailing, FindingKind::WritesRefused] {
+        let met = with(|f| {
+            full(f);
+            f.finding = finding;
+        });
+        assert_eq!(met, ["lock-table-full: confirmed"]);
+    }
+}
+
+#[test]
 fn a_limit_on_temporary_files_counts_when_it_came_down_and_a_query_fails_at_it() {
     let told = |line: &str| {
         with(|f| {

@@ -46,11 +46,17 @@ impl PostgresLink {
             FindingKind::Deadlocks => self.deadlocks(&session, notebook).await,
             _ => None,
         };
-        let (mut ended_sequences, mut promised_locks) = (None, None);
-        if finding == FindingKind::TransactionsFail {
-            promised_locks = self.promised_locks(&session, notebook).await;
-            ended_sequences = self.ended_sequences(notebook).await;
-        }
+        // A full table of locks is met by some transactions first, and by a probe later.
+        let promised_locks = match finding {
+            FindingKind::TransactionsFail
+            | FindingKind::ProbeFailing
+            | FindingKind::WritesRefused => self.promised_locks(&session, notebook).await,
+            _ => None,
+        };
+        let ended_sequences = match finding {
+            FindingKind::TransactionsFail => self.ended_sequences(notebook).await,
+            _ => None,
+        };
         let standing = self.standing(&session, notebook).await;
         let settings = self.settings_now(baseline, notebook).await;
         session.close().await;
