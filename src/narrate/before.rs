@@ -42,7 +42,7 @@ mod tests {
         };
         let head = format!("INC-0003 {} redis-test", at(0).format("%Y-%m-%d %H:%M"));
         for (resolved, actions, took_s, rest) in [
-            (true, &["unlink_keys"][..], Some(12.0), " fixed by unlink_keys, 12 s"),
+            (true, &["unlink_keys"][..], Some(12.0), " fixed by unlink_keys, 12.00 s"),
             (true, &[], None, " resolved without an action"),
             (false, &["a", "b"], None, " not resolved by a, b"),
             (false, &[], None, " not resolved, nothing was done"),

@@ -26,7 +26,7 @@ const SAID: usize = 300;
 /// A reply longer than this is nothing but noise.
 const LONGEST_REPLY: usize = 256 * 1024;
 /// More than that is not read of anything, whatever it is made of.
-const LONGEST_BODY: usize = 4 * 1024 * 1024;
+const LONGEST_BODY: usize = 16 * 1024 * 1024;
 const LONGEST_ERROR: usize = 64 * 1024;
 
 /// A model behind an OpenAI-compatible server.

@@ -303,8 +303,9 @@ async fn an_inspection_is_asked_anew_and_can_be_cited() {
         let changes = &look["seen"]["parts"][0];
         assert_eq!(changes["part"], "changes", "{look}");
         let rows = changes["rows"].as_array().expect("rows");
-        let limit = json!(["\u{27e6}maxmemory\u{27e7}", "52428800", "5242880"]);
-        assert!(rows.contains(&limit), "{rows:?}");
+        // Its name is a number in the second question, the figures are themselves in both.
+        let limit = |row: &Value| row[1] == "52428800" && row[2] == "5242880";
+        assert!(rows.iter().any(limit), "{rows:?}");
         let mut answer = good_answer(&case);
         answer["causes"][0]["evidence"] = json!([look["id"]]);
         Play::say(&answer.to_string())
@@ -376,7 +377,7 @@ async fn a_server_that_takes_no_schema_is_asked_in_words() {
 async fn a_reply_that_is_too_long_is_none() {
     let long = |bytes: usize| Play::say(&"x".repeat(bytes));
     for (more, bytes) in
-        [("stream = false", 3_000_000), ("stream = false", 5_000_000), ("", 300_000)]
+        [("stream = false", 3_000_000), ("stream = false", 17_000_000), ("", 300_000)]
     {
         ending(more, move |_, _| long(bytes)).await.is_the_playbooks("it is longer than");
     }
