@@ -39,6 +39,8 @@ pub(super) struct PgSetting {
     pub(super) descriptor: &'static Descriptor,
     /// The closed list, and what a value of each looks like.
     pub(super) settings: &'static [(&'static str, Form)],
+    /// Whether values come in a setting's own unit, so that a bare number in a file means the same unit.
+    pub(super) in_own_unit: bool,
 }
 
 /// The line of postgresql.auto.conf: what it is now, what it shall be.
@@ -70,7 +72,7 @@ impl PgSetting {
     }
 
     fn read(&self, args: &Args) -> Result<Wanted, ActionError> {
-        Wanted::read(self.descriptor, self.settings, args)
+        Wanted::read(self, args)
     }
 
     async fn look(

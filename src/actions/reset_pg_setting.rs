@@ -43,4 +43,5 @@ const SETTINGS: &[(&str, Form)] = &[
 ];
 
 /// See the module.
-pub(super) static ACTION: PgSetting = PgSetting { descriptor: &DESCRIPTOR, settings: SETTINGS };
+pub(super) static ACTION: PgSetting =
+    PgSetting { descriptor: &DESCRIPTOR, settings: SETTINGS, in_own_unit: true };

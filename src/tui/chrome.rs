@@ -171,8 +171,8 @@ fn badges(desk: &Desk, width: u16, detail: Detail) -> Line<'static> {
     let (long, short) =
         if desk.settings.read_only { ("READ-ONLY", "RO") } else { ("read-write", "RW") };
     push(if width >= 100 { long } else { short }.into(), Role::Text);
-    let is_lost = matches!(desk.link, Link::Lost { .. });
-    if detail >= Detail::NoPlace || is_lost {
+    let is_there = matches!(desk.link, Link::Here | Link::Attached);
+    if detail >= Detail::NoPlace || !is_there {
         push(link(desk, width), link_role(desk));
     }
     spans.push(Span::raw(" "));

@@ -465,8 +465,11 @@ impl Sim {
     fn assert_once(&mut self, execution: ExecutionId, step: usize) {
         let is_new = self.ran.insert((execution, step));
         assert!(is_new, "seed {}: step {step} of {execution:?} runs again", self.seed);
-        let incident = self.world.ledger.incidents.values().find_map(Incident::active_execution);
-        let risk = incident.and_then(|e| Some(e.proposal.as_ref()?.draft.steps.get(step)?.risk));
+        let mut active =
+            self.world.ledger.incidents.values().filter_map(Incident::active_execution);
+        let risk = active
+            .find(|active| active.id == execution)
+            .and_then(|active| Some(active.proposal.as_ref()?.draft.steps.get(step)?.risk));
         assert!(
             !(self.world.store_is_away && risk >= Some(Risk::High)),
             "seed {}: {risk:?} risk runs while the store is away",

@@ -1,7 +1,8 @@
 //! The setting and the value that are wanted, and what a value looks like.
 
+use super::super::ActionError;
 use super::super::args::{Given, wrong};
-use super::super::{ActionError, Descriptor};
+use super::PgSetting;
 use crate::domain::proposal::Args;
 
 /// What a value must look like.
@@ -25,15 +26,13 @@ pub(super) struct Wanted {
     pub(super) name: &'static str,
     pub(super) baseline: String,
     form: Form,
+    in_own_unit: bool,
 }
 
 impl Wanted {
-    pub(super) fn read(
-        descriptor: &'static Descriptor,
-        settings: &'static [(&'static str, Form)],
-        args: &Args,
-    ) -> Result<Self, ActionError> {
-        let given = Given::to(descriptor, args)?;
+    pub(super) fn read(action: &PgSetting, args: &Args) -> Result<Self, ActionError> {
+        let settings = action.settings;
+        let given = Given::to(action.descriptor, args)?;
         let name: String = given.required("name", "the name of a setting")?;
         let Some((name, form)) = settings.iter().find(|(known, _)| *known == name) else {
             let known: Vec<&str> = settings.iter().map(|(known, _)| *known).collect();
@@ -45,7 +44,7 @@ impl Wanted {
             let reason = format!("`{baseline}` is no value of {name}: it takes {takes}");
             return Err(wrong("value", reason));
         }
-        Ok(Self { name, baseline, form: *form })
+        Ok(Self { name, baseline, form: *form, in_own_unit: action.in_own_unit })
     }
 
     /// Whether the value must already stand in a configuration file.
@@ -64,7 +63,7 @@ impl Wanted {
             // pg_settings gives the unit apart; a bare number in a file means that unit.
             Form::Quantity => {
                 let bare = self.baseline.trim_end_matches(|c: char| c.is_alphabetic());
-                bare == written
+                self.in_own_unit && bare == written
                     || quantity(written)
                         .is_some_and(|known| quantity(&self.baseline) == Some(known))
             }

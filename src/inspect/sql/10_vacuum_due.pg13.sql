@@ -1,5 +1,5 @@
 -- answers: which tables are past their own autovacuum, insert or freeze thresholds
--- tested: PostgreSQL 15, in an earlier form on 12 to 18; as a role holding only pg_monitor
+-- tested: PostgreSQL 15.18; in an earlier form on 13.23, 14.23, 16.14, 17.10 too; as a role holding only pg_monitor
 -- $1 int: how many. A TOAST table without options of its own follows those of its table, as autovacuum does.
 with g as materialized (
        select current_setting('autovacuum_vacuum_threshold')::float8 as vt, current_setting('autovacuum_vacuum_scale_factor')::float8 as vs,

@@ -1,5 +1,5 @@
 -- answers: which tables are past their own autovacuum, insert or freeze thresholds
--- tested: in an earlier form on the versions it is for, in this one not yet; as a role holding only pg_monitor
+-- tested: not yet; in an earlier form on PostgreSQL 18.4; as a role holding only pg_monitor
 -- $1 int: how many. A TOAST table without options of its own follows those of its table, as autovacuum does.
 with g as materialized (
        select current_setting('autovacuum_vacuum_threshold')::float8 as vt, current_setting('autovacuum_vacuum_scale_factor')::float8 as vs,

@@ -189,7 +189,8 @@ impl DatabaseScreen {
         let aside = self.sheet.aside;
         let kept: Vec<usize> =
             (0..table.columns.len()).filter(|at| *at == 0 || *at > aside).collect();
-        let columns: Vec<Column<'_>> = kept.iter().map(|at| column(table, *at, &kept)).collect();
+        let columns: Vec<Column<'_>> =
+            kept.iter().map(|at| column(table, *at, &kept, area.width)).collect();
         let selected = self.sheet.place(seen);
         let mut window = Window::default();
         window.keep_visible(selected, order.len(), VTable::height(area));
@@ -237,7 +238,7 @@ impl DatabaseScreen {
     }
 }
 
-fn column<'r>(table: &'r Rows, at: usize, kept: &[usize]) -> Column<'r> {
+fn column<'r>(table: &'r Rows, at: usize, kept: &[usize], area: u16) -> Column<'r> {
     let column = &table.columns[at];
     let is_last = kept.last() == Some(&at);
     let place = u8::try_from(at).unwrap_or(u8::MAX);
@@ -246,7 +247,8 @@ fn column<'r>(table: &'r Rows, at: usize, kept: &[usize]) -> Column<'r> {
         width: if is_last && !column.is_number {
             Width::Rest
         } else {
-            Width::Columns(column.width)
+            // One long text leaves room for the others.
+            Width::Columns(column.width.min((area / 3).max(12)))
         },
         align: if column.is_number { Align::Right } else { Align::Left },
         drop_below: 0,
