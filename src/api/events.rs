@@ -17,8 +17,8 @@ use crate::domain::event::{RawEvent, Sealed};
 use crate::engine::handle::Handle;
 use crate::ports::store::{Store, StoreError};
 
-/// How many stored events are read at once.
-const PAGE: u32 = 500;
+/// How many stored events are read at once. Each reader that is behind holds as many, and there may be hundreds.
+const PAGE: u32 = 32;
 
 /// The last line of a stream that could not go on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

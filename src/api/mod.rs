@@ -42,7 +42,7 @@ mod workbench;
 pub use door::Door;
 pub use extract::BodyBounds;
 pub use problem::Problem;
-pub use turns::Turns;
+pub use turns::{Reads, Turns};
 pub use workbench::agreed::Agreements;
 
 /// In the answer to an accepted command: the newest event that the engine's snapshot then held.

@@ -60,7 +60,10 @@ pub(super) async fn execution(door: &Door, id: &str) -> Result<(Arc<Incident>, u
     if let Some(found) = known.find_map(|one| Some((Arc::clone(one), place_in(one)?))) {
         return Ok(found);
     }
-    let number = door.store()?.incident_of(wanted).await?.ok_or_else(|| unknown(id))?;
+    let number = {
+        let _turn = door.reads.turn().await;
+        door.store()?.incident_of(wanted).await?.ok_or_else(|| unknown(id))?
+    };
     let incident = door.incident(&number.to_string()).await?;
     let place = place_in(&incident).ok_or_else(|| unknown(id))?;
     Ok((incident, place))
@@ -142,6 +145,7 @@ async fn actions(
         return Err(Problem::invalid("`limit` is a number from 1 to 1000"));
     }
     let incident = door.incident(&id).await?;
+    let _turn = door.reads.turn().await;
     let lines = door.store()?.history(Some(incident.number), limit).await?;
     Ok(Answer(lines.into_iter().map(ActionView::from).collect()))
 }

@@ -135,6 +135,7 @@ async fn page(door: &Door, filter: Filter) -> Result<Answer<IncidentPage>, Probl
         before_number: filter.cursor,
         limit: limit + 1,
     };
+    let _turn = door.reads.turn().await;
     let mut lines = door.store()?.incidents(&wanted).await?;
     let fits = usize::try_from(limit).unwrap_or(usize::MAX);
     let is_cut = lines.len() > fits;

@@ -53,6 +53,7 @@ async fn post_mortem(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let incident = door.incident(&id).await?;
+    let _turn = door.reads.turn().await;
     let markdown = report::from_store(door.store()?, incident.number).await?;
     // One that was opened a moment ago while the store is away is not in there yet.
     let none = || Problem::unavailable(format!("{} is not in the records yet", incident.name()));
