@@ -30,7 +30,7 @@ mod tx;
 
 pub(super) use agree::seed;
 
-/// Work on a PostgreSQL: statements, transactions, schema, plans, indexes
+/// Work on a PostgreSQL: statements, plans, indexes, backups, restores, migrations
 ///
 /// Statements only read, by the server's own permission, unless `--write` is given. What changes something asks a
 /// person first and is recorded.
