@@ -36,7 +36,7 @@ impl Caller {
             return Ok(());
         }
         let (name, role, wanted) = (&self.name, self.role.as_str(), wanted.as_str());
-        Err(Problem::forbidden(format!("`{name}` is a {role}; this takes the role {wanted}")))
+        Err(Problem::forbidden(format!("`{name}` has the role {role}; this takes {wanted}")))
     }
 }
 
