@@ -144,7 +144,7 @@ async fn asked(
     }
     let change = Box::pin(migrate::change(job, request)).await.map_err(Refusal::Failed)?;
     if !context.print.json && !preview.lint.is_empty() {
-        context.say(lint_text(&preview.lint));
+        lint_text(&preview.lint).lines().for_each(|line| context.say(line));
     }
     match agreed(context, &change, yes).map_err(Refusal::Other)? {
         Agreed::By(permit) => Ok(Some(permit)),

@@ -73,7 +73,7 @@ pub(super) async fn run(context: &Context, how: &How, args: &Restore) -> Done {
     }
     match &settled {
         Ok(settled) if settled.settled.is_empty() => {}
-        Ok(settled) => context.say(settled_text(settled)),
+        Ok(settled) => settled_text(settled).lines().for_each(|line| context.say(line)),
         Err(failure) => return failed(context, failure),
     }
     if let Some(name) = &args.undo {
@@ -105,7 +105,7 @@ async fn change(context: &Context, job: &Job<'_>, request: &RestoreRequest) -> O
     if request.drop_existing {
         let plan = restore::plan(job, request).await?;
         if !context.print.json {
-            context.say(plan_text(&plan));
+            plan_text(&plan).lines().for_each(|line| context.say(line));
         }
     }
     Ok(change)
