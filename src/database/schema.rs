@@ -84,10 +84,14 @@ struct Size {
     rows_estimate: Option<i64>,
 }
 
-#[derive(Deserialize)]
+/// A relation that a name means.
+#[derive(Clone, Deserialize)]
 pub(super) struct Found {
+    /// As SQL writes it, with its schema.
     pub(super) name: String,
-    pub(super) kind: String,
+    /// Its number: unlike a name it can be looked up without a right to the schema.
+    pub(super) oid: String,
+    kind: String,
 }
 
 /// Describes one table.
@@ -103,17 +107,17 @@ pub async fn schema(bench: &Workbench, request: &SchemaRequest) -> Outcome<Schem
 
 async fn described(connection: &PgConnection, name: &str) -> Outcome<SchemaResponse> {
     let table = find(connection, name).await?;
-    let columns = rows(connection, COLUMNS, &table).await?;
-    let objects = match rows(connection, OBJECTS, &table).await {
+    let columns = rows(connection, COLUMNS, &table.oid).await?;
+    let objects = match rows(connection, OBJECTS, &table.oid).await {
         Ok(objects) => Objects::Known(objects),
         Err(failure) => Objects::Unknown { why: why(&failure), hint: failure.hint },
     };
     // The size waits behind whoever holds the table alone; the rest is known without it.
-    let size: Vec<Size> = rows(connection, SIZE, &table).await.unwrap_or_default();
+    let size: Vec<Size> = rows(connection, SIZE, &table.oid).await.unwrap_or_default();
     let size = size.into_iter().next();
     Ok(SchemaResponse {
         success: true,
-        table,
+        table: table.name,
         columns,
         objects,
         size: size.as_ref().and_then(|size| size.size),
@@ -126,8 +130,8 @@ fn why(failure: &Failure) -> String {
     if locked { format!("locked: {}", failure.message) } else { failure.message.clone() }
 }
 
-/// The table that is meant, as SQL writes it with its schema.
-pub(super) async fn find(connection: &PgConnection, name: &str) -> Outcome<String> {
+/// The table that is meant.
+pub(super) async fn find(connection: &PgConnection, name: &str) -> Outcome<Found> {
     let found: Vec<Found> = rows(connection, FIND, name).await?;
     match found.as_slice() {
         [] => Err(Failure::invalid(
@@ -138,7 +142,7 @@ pub(super) async fn find(connection: &PgConnection, name: &str) -> Outcome<Strin
             if ["table", "partitioned table", "materialized view", "view", "foreign table"]
                 .contains(&one.kind.as_str()) =>
         {
-            Ok(one.name.clone())
+            Ok(one.clone())
         }
         [other] => Err(Failure::invalid(
             format!("`{name}` is a {}, no table", other.kind),

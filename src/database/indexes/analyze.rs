@@ -38,7 +38,7 @@ pub async fn change_of(bench: &Workbench, request: &IndexesRequest) -> Outcome<C
     let connection = bench.connect(As::Monitor, database, Session::Inspect, "analyze").await?;
     let table = find(&connection, &request.table).await;
     connection.close().await;
-    Change::of(bench, database, vec![format!("ANALYZE {}", table?)], false)
+    Change::of(bench, database, vec![format!("ANALYZE {}", table?.name)], false)
 }
 
 /// Has the server look at a table again.
@@ -71,7 +71,7 @@ async fn analyzed(
     let role = if bench.link.fixer.is_some() { As::Fixer } else { As::App };
     let connection = bench.connect(role, database, Session::Fixer, "analyze").await?;
     let table = find(&connection, &request.table).await?;
-    let before = state(&connection, &table).await?;
+    let before = state(&connection, &table.oid).await?;
     connection.take_notices();
     let statement = change.statements.first().map_or("", String::as_str);
     let guard = connection.guard(&bench.link);
@@ -84,17 +84,17 @@ async fn analyzed(
     guard.done();
     ran.map_err(|error| Failure::of_postgres(&error))?;
     let notices = connection.take_notices();
-    let after = settled(&connection, &table, &before).await?;
+    let after = settled(&connection, &table.oid, &before).await?;
     connection.close().await;
     if after.last == before.last {
         return Err(Failure::refused(
-            format!("the server did not look at {table}: {}", notices.join("; ")),
+            format!("the server did not look at {}: {}", table.name, notices.join("; ")),
             "its owner may, or from 17 on a member of pg_maintain",
         ));
     }
     Ok(AnalyzeResponse {
         success: true,
-        table,
+        table: table.name,
         last_analyze_before: before.last,
         last_analyze_after: after.last,
         rows_estimate: after.rows,

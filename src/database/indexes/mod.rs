@@ -86,9 +86,9 @@ pub async fn suggest(bench: &Workbench, request: &IndexesRequest) -> Outcome<Sug
     let monitor = bench.connect(As::Monitor, database, Session::Inspect, "indexes").await?;
     let found = async {
         let table = find(&monitor, &request.table).await?;
-        let facts = facts(&monitor, &table).await?;
-        let works = workload::of_table(&monitor, &table).await?;
-        Outcome::Ok((table, facts, works))
+        let facts = facts(&monitor, &table.oid).await?;
+        let works = workload::of_table(&monitor, &table.name).await?;
+        Outcome::Ok((table.name, facts, works))
     };
     let found = found.await;
     monitor.close().await;
@@ -162,7 +162,10 @@ pub(super) async fn for_plan(
         else {
             return found;
         };
-        let facts = facts(&monitor, table).await;
+        let facts = match find(&monitor, table).await {
+            Ok(found) => facts(&monitor, &found.oid).await,
+            Err(failure) => Err(failure),
+        };
         monitor.close().await;
         let Ok(facts) = facts else { continue };
         let works = vec![Work { statement: statement.clone(), calls: 1.0 }];

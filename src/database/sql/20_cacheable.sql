@@ -14,7 +14,7 @@ select not exists (select from pg_catalog.pg_proc p
    and (select count(distinct c.relname) from pg_catalog.pg_class c
          where c.relname = any ($2::text[])) = (select count(distinct t) from unnest($2::text[]) t) as fits,
        exists (select from pg_catalog.pg_trigger where not tgisinternal)
-    or exists (select from pg_catalog.pg_rewrite where ev_type <> '1')
+    or exists (select from pg_catalog.pg_rewrite where ev_type <> '1' and ev_class >= 16384)
     or exists (select from pg_catalog.pg_constraint k
                  join pg_catalog.pg_class c on c.oid = k.conrelid
                 where k.contype = 'f' and c.relname = any ($2::text[])

@@ -1,7 +1,7 @@
 -- answers: which relations a name may mean: with a schema that one, bare all of that name outside the system's schemas
 -- tested: PostgreSQL 15.18; as a role holding only pg_monitor
 -- $1 text: the name, quoted as in SQL
-select format('%I.%I', n.nspname, c.relname) as name,
+select format('%I.%I', n.nspname, c.relname) as name, c.oid::text as oid,
        case c.relkind when 'r' then 'table' when 'p' then 'partitioned table' when 'm' then 'materialized view'
          when 'v' then 'view' when 'f' then 'foreign table' when 'i' then 'index' when 'I' then 'partitioned index'
          when 'S' then 'sequence' when 't' then 'TOAST table' else 'composite type' end as kind

@@ -113,7 +113,6 @@ const ATTEMPTS: &[&str] = &[
     "select query_to_xml('delete from t', true, true, '')",
     "select * from xmltable('/' passing query_to_xml('delete from t', true, true, '') columns a text)",
     "select 1 from t where (select sly()) = 1 limit 1",
-    "select 1 where exists (select sly())",
     "select 1 union all select sly()",
     "merge into t using t u on false when not matched then insert values (1, 'x')",
     "delete from t;;;",

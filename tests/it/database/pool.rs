@@ -47,7 +47,7 @@ async fn whoever_waits_too_long_is_told() {
     let slow = QueryRequest { timeout_ms: Some(10_000), ..asked("select pg_sleep(1.5)") };
     let (slow, late) = tokio::join!(query(&desk, &slow, None), async {
         let boss = superuser(&bench).await;
-        until(&boss, "select count(*) = 1 from pg_stat_activity where query ~ 'pg_sleep' and pid <> pg_backend_pid()").await;
+        until(&boss, "select count(*) = 1 from pg_stat_activity where query ~ '^FETCH' and state = 'active' and pid <> pg_backend_pid()").await;
         read(&desk, "select 1").await
     });
     slow.expect("it sleeps");

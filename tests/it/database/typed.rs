@@ -88,7 +88,7 @@ async fn rows_are_printed_for_people_and_for_programs() {
     let table = person.db(&["query", "select 1 as id, E'a\\x1b[31m\\nb' as note, null as gone"]);
     assert_eq!(table.code, 0, "{}", table.err);
     let lines: Vec<&str> = table.out.lines().collect();
-    assert_eq!(lines[..2], ["ID  NOTE            GONE", "1   a\\x1b[31m | b  ∅"], "{}", table.out);
+    assert_eq!(lines[..2], ["ID  NOTE           GONE", "1   a\\x1b[31m | b  ∅"], "{}", table.out);
     assert!(lines[2].starts_with("SELECT 1 row, "), "{}", table.out);
 
     let many = person.db(&[
