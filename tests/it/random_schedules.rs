@@ -12,7 +12,6 @@ use simctl::domain::diagnosis::{Diagnosis, Grade, JudgedCause};
 use simctl::domain::effect::{Command, Effect, Input, Investigation, Ordered, Prepared};
 use simctl::domain::event::{Event, EventBody};
 use simctl::domain::execution::{Check, ExecutionState, Output, Verification};
-use simctl::domain::finding::FindingKind;
 use simctl::domain::health::Health;
 use simctl::domain::ids::{ActionId, CauseId, ExecutionId, FaultId, Ids, IncidentId, TargetId};
 use simctl::domain::incident::{Incident, Request, Status};
@@ -25,6 +24,10 @@ use simctl::domain::sample::{Answer, Origin, RuntimeEvent, RuntimeEventKind, Sam
 use simctl::domain::step::step;
 use simctl::domain::target::{Engine, Profile, Target, Thresholds};
 use simctl::domain::world::World;
+
+use self::requests::Requests;
+
+mod requests;
 
 /// Seeds that once failed.
 const ALWAYS: &[u64] = &[];
@@ -74,37 +77,6 @@ fn the_invariants_hold_on_every_schedule() {
         counts.iter().all(|count| *count > 0),
         "requests that opened, ran, ended without, failed: {counts:?}"
     );
-}
-
-/// How what people asked for went, over all schedules.
-#[derive(Default)]
-struct Requests {
-    opened: BTreeSet<IncidentId>,
-    ran: usize,
-    withdrawn: usize,
-    failed: usize,
-}
-
-impl Requests {
-    fn note(&mut self, event: &Event) {
-        let Some(id) = event.incident else { return };
-        match &event.body {
-            EventBody::IncidentOpened { incident, .. }
-                if incident.finding == FindingKind::Requested =>
-            {
-                self.opened.insert(id);
-            }
-            body if self.opened.contains(&id) => match body {
-                EventBody::ActionStarted { .. } => self.ran += 1,
-                EventBody::IncidentFailed { .. } => self.failed += 1,
-                EventBody::IncidentResolved { reason, .. } if reason.starts_with("nothing ran") => {
-                    self.withdrawn += 1;
-                }
-                _ => {}
-            },
-            _ => {}
-        }
-    }
 }
 
 struct Sim {
