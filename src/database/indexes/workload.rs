@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use crate::database::failure::Outcome;
+use crate::database::optimize::explain::without_odd_places;
 use crate::database::schema::rows;
 use crate::database::statement::{Kind, Statement};
 use crate::inspect::quoted;
@@ -53,7 +54,7 @@ pub(super) async fn of_table(monitor: &PgConnection, table: &str) -> Outcome<Vec
     let counted: Vec<Counted> = rows(monitor, &ask, table).await.unwrap_or_default();
     let (schema, name) = split(table);
     let touching = counted.into_iter().filter_map(|one| {
-        let statement = Statement::one(&one.query).ok()?;
+        let statement = Statement::one(&without_odd_places(&one.query)).ok()?;
         let plannable = matches!(statement.kind, Kind::Select | Kind::Change);
         let names = statement.tables.iter().any(|named| {
             named.name == name && named.schema.as_ref().is_none_or(|named| *named == schema)

@@ -165,7 +165,7 @@ fn wants_values(failure: Failure) -> Failure {
 }
 
 /// What is counted without its values has places where SQL wants a literal.
-fn without_odd_places(text: &str) -> String {
+pub(in crate::database) fn without_odd_places(text: &str) -> String {
     static ODD: LazyLock<[(Regex, &str); 2]> = LazyLock::new(|| {
         let regex = |text| Regex::new(text).expect("a pattern of ours");
         [

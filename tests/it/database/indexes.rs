@@ -40,6 +40,8 @@ async fn workload(bench: &Bench) {
         )
         .await;
         run(&app, &format!("select id from orders where customer = {n}")).await;
+        let odd = "select filler from orders where status = 2 and now() - interval '1 day' > now()";
+        run(&app, odd).await;
     }
 }
 
@@ -50,7 +52,7 @@ async fn the_workload_decides_on_columns_and_their_order() {
     assert!(nothing.suggestions.is_empty() && nothing.statements == 0 && !nothing.notes.is_empty());
     workload(&bench).await;
     let response = suggested(&bench).await;
-    assert_eq!((response.table.as_str(), response.statements), ("public.orders", 2));
+    assert_eq!((response.table.as_str(), response.statements), ("public.orders", 3));
     let first = &response.suggestions[0];
     assert_eq!(
         (first.column.as_str(), first.kind.as_str()),
