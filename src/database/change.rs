@@ -61,8 +61,8 @@ fn alone(failure: Failure, statement: &Statement) -> Failure {
         return failure;
     }
     let hint = match statement.word.as_str() {
-        "VACUUM" => "`simctl actions vacuum_table` does it, watched and recorded",
-        "REINDEX" => "`simctl db indexes rebuild TABLE` does it, one index at a time",
+        "VACUUM" => "`simctl propose vacuum_table` does it, watched and recorded",
+        "REINDEX" => "`simctl propose reindex_index` does it, one index at a time, watched and recorded",
         _ => {
             "use psql for it: what runs outside a transaction cannot be taken back when it fails half way"
         }

@@ -1,4 +1,4 @@
-//! Indexes of a table: which the workload wants, fresh statistics for the planner, and rebuilding what is bloated.
+//! Indexes of a table: which the workload wants, and fresh statistics for the planner.
 
 use serde::{Deserialize, Serialize};
 
