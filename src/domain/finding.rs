@@ -93,6 +93,10 @@ pub enum Family {
     Cache,
     /// Work that a server does for itself in the background.
     Upkeep,
+    /// Whether clients' transactions go through.
+    Transactions,
+    /// How the server goes about finding rows.
+    Plans,
     Other,
     /// What others say, which no symptom of ours takes over.
     Outside,

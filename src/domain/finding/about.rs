@@ -188,7 +188,7 @@ impl FindingKind {
             },
             Self::TransactionsFail => &About {
                 word: "transactions-fail",
-                family: Family::Other,
+                family: Family::Transactions,
                 stage: 0,
                 hurts_clients: true,
                 phrase: "transactions that fail",
@@ -198,7 +198,7 @@ impl FindingKind {
             },
             Self::FullScans => &About {
                 word: "full-scans",
-                family: Family::Other,
+                family: Family::Plans,
                 stage: 0,
                 hurts_clients: true,
                 phrase: "large tables that are read from end to end instead of by an index",
