@@ -62,7 +62,9 @@ fn alone(failure: Failure, statement: &Statement) -> Failure {
     }
     let hint = match statement.word.as_str() {
         "VACUUM" => "`simctl propose vacuum_table` does it, watched and recorded",
-        "REINDEX" => "`simctl propose reindex_index` does it, one index at a time, watched and recorded",
+        "REINDEX" => {
+            "`simctl propose reindex_index` does it, one index at a time, watched and recorded"
+        }
         _ => {
             "use psql for it: what runs outside a transaction cannot be taken back when it fails half way"
         }
