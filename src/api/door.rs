@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::caller::Caller;
 use super::problem::Problem;
-use super::turns::{Reads, Turns};
+use super::turns::{Turns, reading};
 use super::workbench::agreed::Agreements;
 use crate::database::Workbench;
 use crate::domain::effect::{Accepted, Command, Ordered};
@@ -35,7 +35,6 @@ pub struct Door {
     pub agreements: Arc<Agreements>,
     pub ids: Arc<Mutex<Ids>>,
     pub turns: Arc<Turns>,
-    pub reads: Arc<Reads>,
     /// Ends the streams, which would otherwise keep a shutdown waiting for ever.
     pub stop: CancellationToken,
 }
@@ -75,7 +74,7 @@ impl Door {
         if let Some(known) = snapshot.incidents.iter().find(is_it) {
             return Ok(Arc::clone(known));
         }
-        let _turn = self.reads.turn().await;
+        let _turn = reading().await;
         let number = match (number, id) {
             (Some(number), _) if i64::try_from(number).is_ok() => number,
             (None, Some(id)) => self.number_of(id).await?.ok_or_else(none)?,

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tokio_util::sync::CancellationToken;
 
+use super::turns::reading;
 use crate::domain::event::{RawEvent, Sealed};
 use crate::engine::handle::Handle;
 use crate::ports::store::{Store, StoreError};
@@ -112,7 +113,9 @@ impl Reader {
             Stage::Over => None,
             Stage::Live => Some(self.next_live().await),
             Stage::Stored(store) => {
+                let turn = reading().await;
                 let page = store.events(self.last.unwrap_or(0), PAGE).await;
+                drop(turn);
                 Some(self.page(page))
             }
         }

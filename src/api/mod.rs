@@ -7,8 +7,9 @@
 //! more. Bounds, problems, the description at `/openapi.json` and its checks come by themselves.
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::DefaultBodyLimit;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::middleware::from_fn;
 use axum::routing::get;
 use futures::stream::{Stream, StreamExt, unfold};
@@ -42,7 +43,7 @@ mod workbench;
 pub use door::Door;
 pub use extract::BodyBounds;
 pub use problem::Problem;
-pub use turns::{Reads, Turns};
+pub use turns::Turns;
 pub use workbench::agreed::Agreements;
 
 /// In the answer to an accepted command: the newest event that the engine's snapshot then held.
@@ -77,9 +78,11 @@ pub fn description() -> OpenApi {
 /// The routes, for callers whom the door in front of them has let in.
 pub fn router(door: Door, bounds: BodyBounds) -> Router {
     let (routes, described) = all().split_for_parts();
-    let described = openapi::complete(described);
+    // Every connection has its own copy of the router, so what is in there is shared.
+    let described = serde_json::to_vec(&openapi::complete(described)).unwrap_or_default();
+    let described = Bytes::from(described);
     routes
-        .route("/openapi.json", get(async move || axum::Json(described.clone())))
+        .route("/openapi.json", get(async move || ([(header::CONTENT_TYPE, "application/json")], described.clone())))
         .fallback(async || Problem::not_found("there is nothing at this path"))
         .method_not_allowed_fallback(async || {
             let detail = "this path does not know the method; see the header Allow";

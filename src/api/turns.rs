@@ -29,22 +29,10 @@ impl Turns {
     }
 }
 
-/// More at once would only wait for each other in the store, and run out of time there.
-const READERS: usize = 8;
+/// Who reads the records. More at once would only wait for each other in the store, or find no place there.
+static READERS: Semaphore = Semaphore::const_new(8);
 
-/// Whose turn it is to read the records.
-#[derive(Debug)]
-pub struct Reads(Semaphore);
-
-impl Default for Reads {
-    fn default() -> Self {
-        Self(Semaphore::new(READERS))
-    }
-}
-
-impl Reads {
-    /// Waits for a turn, which lasts as long as what is returned.
-    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
-        self.0.acquire().await.ok()
-    }
+/// Waits for a turn to read the records; it lasts as long as what is returned.
+pub(super) async fn reading() -> Option<SemaphorePermit<'static>> {
+    READERS.acquire().await.ok()
 }

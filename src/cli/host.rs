@@ -91,7 +91,6 @@ impl Host {
             )),
             ids: Arc::new(Mutex::new(Ids::seeded(seed))),
             turns: Arc::default(),
-            reads: Arc::default(),
             stop: tasks.stop_token(),
         };
         let (operator, bounds) = (config.operator.clone(), BodyBounds::of(&config.http.limits));

@@ -15,6 +15,7 @@ use super::view::{ExecutionView, executions};
 use crate::api::door::{Door, shortened};
 use crate::api::extract::{Path, Query};
 use crate::api::problem::Problem;
+use crate::api::turns::reading;
 use crate::domain::ids::{ExecutionId, incident_name};
 use crate::domain::incident::Incident;
 use crate::ports::store::ActionLine;
@@ -61,7 +62,7 @@ pub(super) async fn execution(door: &Door, id: &str) -> Result<(Arc<Incident>, u
         return Ok(found);
     }
     let number = {
-        let _turn = door.reads.turn().await;
+        let _turn = reading().await;
         door.store()?.incident_of(wanted).await?.ok_or_else(|| unknown(id))?
     };
     let incident = door.incident(&number.to_string()).await?;
@@ -145,7 +146,7 @@ async fn actions(
         return Err(Problem::invalid("`limit` is a number from 1 to 1000"));
     }
     let incident = door.incident(&id).await?;
-    let _turn = door.reads.turn().await;
+    let _turn = reading().await;
     let lines = door.store()?.history(Some(incident.number), limit).await?;
     Ok(Answer(lines.into_iter().map(ActionView::from).collect()))
 }

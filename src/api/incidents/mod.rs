@@ -14,6 +14,7 @@ use super::caller::Caller;
 use super::door::Door;
 use super::extract::{Json, Path, Query, given, listed};
 use super::problem::Problem;
+use super::turns::reading;
 use crate::domain::change::Change;
 use crate::domain::effect::Command;
 use crate::domain::finding::Severity;
@@ -135,7 +136,7 @@ async fn page(door: &Door, filter: Filter) -> Result<Answer<IncidentPage>, Probl
         before_number: filter.cursor,
         limit: limit + 1,
     };
-    let _turn = door.reads.turn().await;
+    let _turn = reading().await;
     let mut lines = door.store()?.incidents(&wanted).await?;
     let fits = usize::try_from(limit).unwrap_or(usize::MAX);
     let is_cut = lines.len() > fits;

@@ -17,6 +17,7 @@ use crate::api::caller::Admin;
 use crate::api::door::Door;
 use crate::api::extract::Path;
 use crate::api::problem::Problem;
+use crate::api::turns::reading;
 use crate::api::until;
 use crate::domain::event::RawEvent;
 use crate::report;
@@ -53,7 +54,7 @@ async fn post_mortem(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let incident = door.incident(&id).await?;
-    let _turn = door.reads.turn().await;
+    let _turn = reading().await;
     let markdown = report::from_store(door.store()?, incident.number).await?;
     // One that was opened a moment ago while the store is away is not in there yet.
     let none = || Problem::unavailable(format!("{} is not in the records yet", incident.name()));
