@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::caller::Caller;
+use super::metrics::Tally;
 use super::problem::Problem;
 use super::turns::{Turns, reading};
 use super::workbench::agreed::Agreements;
@@ -35,6 +36,8 @@ pub struct Door {
     pub agreements: Arc<Agreements>,
     pub ids: Arc<Mutex<Ids>>,
     pub turns: Arc<Turns>,
+    /// What is counted for `/metrics`.
+    pub tally: Arc<Tally>,
     /// Ends the streams, which would otherwise keep a shutdown waiting for ever.
     pub stop: CancellationToken,
 }

@@ -29,6 +29,7 @@ mod incidents;
 mod lab;
 pub mod listen;
 pub mod live;
+mod metrics;
 mod openapi;
 mod patient;
 mod problem;
@@ -42,6 +43,7 @@ mod workbench;
 
 pub use door::Door;
 pub use extract::BodyBounds;
+pub use metrics::Tally;
 pub use problem::Problem;
 pub use turns::Turns;
 pub use workbench::agreed::Agreements;
@@ -61,6 +63,7 @@ const GROUPS: &[Group] = &[
     incidents::proposals::routes,
     incidents::records::routes,
     lab::routes,
+    metrics::routes,
     targets::routes,
     stream::routes,
     workbench::routes,

@@ -91,8 +91,10 @@ impl Host {
             )),
             ids: Arc::new(Mutex::new(Ids::seeded(seed))),
             turns: Arc::default(),
+            tally: Arc::default(),
             stop: tasks.stop_token(),
         };
+        count(&mut tasks, &door, &store, before);
         let (operator, bounds) = (config.operator.clone(), BodyBounds::of(&config.http.limits));
         Ok(Self { running, door, operator, bounds, is_over: false, store, tasks, before })
     }
@@ -167,6 +169,15 @@ fn recorder(handle: Handle) -> Recorder {
         }
         .boxed()
     })
+}
+
+/// Keeps the figures for `/metrics`.
+fn count(tasks: &mut Tasks, door: &Door, store: &Arc<dyn Store>, before: u64) {
+    let (tally, handle, records) =
+        (Arc::clone(&door.tally), door.handle.clone(), Arc::clone(store));
+    tasks.spawn("count events", async move { tally.follow(handle, records, before).await });
+    let (tally, records) = (Arc::clone(&door.tally), Arc::clone(store));
+    tasks.spawn("look at the store", async move { tally.watch_store(records).await });
 }
 
 /// Binds the network's address where the configuration has one, and says so.
