@@ -141,6 +141,7 @@ fn snapshot() -> Snapshot {
         tried: Vec::new(),
         attempts_from: 0,
         request: None,
+        alerts: Vec::new(),
         model_spend: Default::default(),
     };
     Snapshot {

@@ -136,6 +136,7 @@ fn told(event: &Event) -> Option<(&'static str, String)> {
         | EventBody::StatusChanged { .. }
         | EventBody::IncidentNoted { .. }
         | EventBody::IncidentAmended { .. }
+        | EventBody::AlertReceived { .. }
         | EventBody::IncidentResolved { .. }
         | EventBody::IncidentFailed { .. } => incident(event),
         EventBody::InvestigationStarted { .. }
@@ -220,6 +221,10 @@ fn incident(event: &Event) -> Option<(&'static str, String)> {
             let (actor, severity) = (&event.actor, severity.as_str());
             let team = team.as_deref().unwrap_or("none");
             ("operator", joined(&format!("{actor} set severity {severity}, team {team}"), reason))
+        }
+        EventBody::AlertReceived { alert } => {
+            let stands = if alert.is_firing { "fires" } else { "is over" };
+            ("alert", format!("{} {stands}, says {}: {}", alert.name, event.actor, alert.message))
         }
         EventBody::IncidentResolved { health, reason } => {
             ("resolved", format!("health {health}: {reason}"))

@@ -195,6 +195,7 @@ pub(in crate::agent) fn incident(finding: FindingKind, target: &Server, message:
         tried: Vec::new(),
         attempts_from: 0,
         request: None,
+        alerts: Vec::new(),
         model_spend: Default::default(),
     }
 }

@@ -13,6 +13,7 @@ use super::problem::Problem;
 use super::turns::{Turns, reading};
 use super::workbench::agreed::Agreements;
 use crate::database::Workbench;
+use crate::config::alerts::AlertsConfig;
 use crate::domain::effect::{Accepted, Command, Ordered};
 use crate::domain::ids::{Ids, IncidentId, TargetId, parse_incident_name};
 use crate::domain::incident::Incident;
@@ -36,6 +37,8 @@ pub struct Door {
     pub agreements: Arc<Agreements>,
     pub ids: Arc<Mutex<Ids>>,
     pub turns: Arc<Turns>,
+    /// What the alerts of others mean.
+    pub alerts: Arc<AlertsConfig>,
     /// What is counted for `/metrics`.
     pub tally: Arc<Tally>,
     /// Ends the streams, which would otherwise keep a shutdown waiting for ever.

@@ -18,6 +18,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
+mod alerts;
 pub mod caller;
 pub mod client;
 mod control;
@@ -62,6 +63,7 @@ const GROUPS: &[Group] = &[
     incidents::executions::routes,
     incidents::proposals::routes,
     incidents::records::routes,
+    alerts::routes,
     lab::routes,
     metrics::routes,
     targets::routes,

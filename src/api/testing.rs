@@ -28,6 +28,7 @@ pub(crate) fn door(handle: Handle, store: Option<Arc<dyn Store>>, stop: Cancella
         agreements: Arc::new(Agreements::new(Writes::Approval, false)),
         ids: Arc::new(Mutex::new(Ids::seeded(1))),
         turns: Arc::default(),
+        alerts: Arc::default(),
         tally: Arc::default(),
         stop,
     }

@@ -91,6 +91,7 @@ impl Host {
             )),
             ids: Arc::new(Mutex::new(Ids::seeded(seed))),
             turns: Arc::default(),
+            alerts: Arc::new(config.alerts.clone()),
             tally: Arc::default(),
             stop: tasks.stop_token(),
         };

@@ -56,6 +56,7 @@ pub(super) struct File {
     pub(super) agent: super::agent::AgentSection,
     pub(super) workbench: super::workbench::WorkbenchSection,
     pub(super) http: super::http::HttpSection,
+    pub(super) alerts: super::alerts::AlertsSection,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -7,6 +7,7 @@ use chrono::TimeDelta;
 use sha2::{Digest, Sha256};
 
 use super::agent::{self, TapeFlags};
+use super::alerts;
 use super::backup::Known;
 use super::file::{File, Span};
 use super::http::{self, HttpFlags};
@@ -110,6 +111,7 @@ fn assemble(layers: &mut Layers<'_>, file: File, flags: &Flags) -> Config {
         agent: asked,
         workbench: bench,
         http,
+        alerts: said,
     } = file;
     let operator = operator_name(layers, operator, flags);
     let state_dir = state_dir(layers, flags);
@@ -149,6 +151,7 @@ fn assemble(layers: &mut Layers<'_>, file: File, flags: &Flags) -> Config {
         agent,
         workbench,
         http,
+        alerts: alerts::alerts(layers, said),
     }
 }
 

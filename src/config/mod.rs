@@ -13,6 +13,7 @@ use crate::domain::target::{Engine, Periods, Profile, Thresholds};
 use secret::Secret;
 
 pub mod agent;
+pub mod alerts;
 pub mod backup;
 pub mod dirs;
 mod file;
@@ -52,6 +53,7 @@ pub struct Config {
     pub agent: agent::AgentConfig,
     pub workbench: workbench::WorkbenchConfig,
     pub http: http::HttpConfig,
+    pub alerts: alerts::AlertsConfig,
 }
 
 /// Our own servers to break.

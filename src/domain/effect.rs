@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::alert::Alert;
 use super::change::Change;
 use super::consult::{Record, StandingNow};
 use super::diagnosis::Diagnosis;
@@ -40,6 +41,10 @@ pub enum Command {
     /// Opens an incident that somebody outside noticed, or adds to the one that is open for its target.
     Notice {
         notice: Notice,
+    },
+    /// What a monitoring system says about one of its alerts.
+    Alert {
+        alert: Alert,
     },
     /// Changes what people may change about an incident.
     Change {

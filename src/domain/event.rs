@@ -8,6 +8,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::alert::Alert;
 use super::consult::{Exchange, Verdict};
 use super::diagnosis::Diagnosis;
 use super::execution::{Approval, ExecutionState, PhaseLine, StepEnd, StepRun, Verification};
@@ -70,6 +71,10 @@ pub enum EventBody {
         severity: Severity,
         team: Option<String>,
         reason: String,
+    },
+    /// A monitoring system says that an alert about it fires, or is over.
+    AlertReceived {
+        alert: Box<Alert>,
     },
     IncidentResolved {
         health: Health,
@@ -190,6 +195,7 @@ impl EventBody {
             Self::StatusChanged { .. } => "status_changed",
             Self::IncidentNoted { .. } => "incident_noted",
             Self::IncidentAmended { .. } => "incident_amended",
+            Self::AlertReceived { .. } => "alert_received",
             Self::IncidentResolved { .. } => "incident_resolved",
             Self::IncidentFailed { .. } => "incident_failed",
             Self::InvestigationStarted { .. } => "investigation_started",

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::alert::Heard;
 use super::consult::Spend;
 use super::diagnosis::Diagnosis;
 use super::execution::Execution;
@@ -186,6 +187,9 @@ pub struct Incident {
     /// Nothing is wrong: a person asked for this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<Request>,
+    /// What monitoring systems say about it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alerts: Vec<Heard>,
 }
 
 impl Incident {

@@ -9,6 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::alert::{Alert, Heard};
 use super::consult::Standing;
 use super::event::{Event, EventBody};
 use super::execution::{Decision, Execution, ExecutionState, Order, StopOrder};
@@ -119,6 +120,7 @@ impl Ledger {
             | EventBody::StatusChanged { .. }
             | EventBody::IncidentNoted { .. }
             | EventBody::IncidentAmended { .. }
+            | EventBody::AlertReceived { .. }
             | EventBody::IncidentResolved { .. }
             | EventBody::IncidentFailed { .. }
             | EventBody::InvestigationStarted { .. }
@@ -184,6 +186,14 @@ impl Ledger {
     /// The open incident of a target with this finding or an earlier or later stage of it.
     pub fn open_in_family(&self, target: &TargetId, kind: FindingKind) -> Option<&Incident> {
         self.open_on(target).into_iter().find(|incident| incident.finding.family() == kind.family())
+    }
+
+    /// The open incident that nothing but an alert for this symptom, or another stage of it, speaks of.
+    pub fn open_by_alert(&self, target: &TargetId, kind: FindingKind) -> Option<&Incident> {
+        let is_of = |alert: &Heard| alert.finding.is_some_and(|of| of.family() == kind.family());
+        self.open_on(target).into_iter().find(|incident| {
+            incident.finding == FindingKind::Noticed && incident.alerts.iter().any(is_of)
+        })
     }
 
     /// The open incidents of a target.
@@ -304,6 +314,16 @@ impl Default for Limits {
     }
 }
 
+/// An alert is kept once, as it stood last.
+fn heard(incident: &mut Incident, alert: &Alert) {
+    match incident.alerts.iter_mut().find(|one| one.is_of(alert)) {
+        Some(known) => *known = Heard::from(alert),
+        None => incident.alerts.push(Heard::from(alert)),
+    }
+    incident.last_seen = if alert.is_firing { incident.updated_at } else { incident.last_seen };
+    incident.severity = incident.severity.max(alert.severity);
+}
+
 fn apply_to(incident: &mut Incident, event: &Event, body: &EventBody) {
     #[expect(
         clippy::wildcard_enum_match_arm,
@@ -343,6 +363,7 @@ fn apply_to(incident: &mut Incident, event: &Event, body: &EventBody) {
             incident.severity = *severity;
             incident.team.clone_from(team);
         }
+        EventBody::AlertReceived { alert } => heard(incident, alert),
         EventBody::IncidentResolved { health, .. } => {
             incident.status = Status::Resolved;
             incident.resolved_at = Some(event.at);

@@ -4,6 +4,7 @@
 //! effects follow; [`ledger::Ledger`] is the fold of those events and nothing else.
 #![warn(clippy::wildcard_enum_match_arm)]
 
+pub mod alert;
 pub mod change;
 pub mod consult;
 pub mod diagnosis;

@@ -211,6 +211,7 @@ pub(crate) fn incident() -> Incident {
         tried: Vec::new(),
         attempts_from: 0,
         request: None,
+        alerts: Vec::new(),
         model_spend: Default::default(),
     }
 }

@@ -40,6 +40,7 @@ pub fn rows_of(event: &Event, before: Option<Status>, after: &Ledger) -> Vec<Row
         | EventBody::StatusChanged { .. }
         | EventBody::IncidentNoted { .. }
         | EventBody::IncidentAmended { .. }
+        | EventBody::AlertReceived { .. }
         | EventBody::IncidentResolved { .. }
         | EventBody::IncidentFailed { .. }
         | EventBody::InvestigationStarted { .. }
@@ -56,6 +57,7 @@ pub fn rows_of(event: &Event, before: Option<Status>, after: &Ledger) -> Vec<Row
         | EventBody::ExecutionEnded { .. }) => {
             let Some(incident) = incident else { return Vec::new() };
             let mut rows = vec![Row::Incident { incident: Box::new(incident.clone()) }];
+            rows.extend(alerted(event, body, incident));
             rows.extend(moved(event, body, before, incident));
             rows.extend(worked(event, body, incident));
             rows.extend(breakers(body, incident, after));
@@ -85,6 +87,20 @@ fn opened(event: &Event, incident: &Incident, finding: &Finding) -> Vec<Row> {
             reason: finding.sentence.clone(),
         },
     ]
+}
+
+/// The fault event of an alert, as it was received.
+fn alerted(event: &Event, body: &EventBody, incident: &Incident) -> Option<Row> {
+    let EventBody::AlertReceived { alert } = body else { return None };
+    Some(Row::Fault {
+        id: derived_id(event.at, &[&incident.id.to_string(), "alert", &alert.fingerprint]),
+        at: event.at,
+        target: alert.target.as_str().to_owned(),
+        fault_type: alert.name.clone(),
+        severity: alert.severity,
+        resource: alert.fingerprint.clone(),
+        context: json!({ "incident": incident.number, "alert": alert }),
+    })
 }
 
 /// The status history of an event that moves the incident.

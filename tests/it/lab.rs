@@ -49,6 +49,7 @@ impl Trial {
             inject_ttl: Duration::from_secs(120),
             workbench: Default::default(),
             http: Default::default(),
+            alerts: Default::default(),
             agent: Default::default(),
         };
         Self { config, _state: state, said: Mutex::default() }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::domain::alert::Heard;
 use crate::domain::diagnosis::Diagnosis;
 use crate::domain::execution::{Execution, ExecutionState};
 use crate::domain::finding::Severity;
@@ -36,6 +37,8 @@ pub(in crate::api) struct IncidentView {
     /// The cause acted on, once one is known.
     cause: Option<String>,
     notes: Vec<Note>,
+    /// What monitoring systems say about it.
+    alerts: Vec<Heard>,
     error_logs: Vec<String>,
     /// What a person asked for, where nothing is wrong.
     request: Option<Request>,
@@ -77,6 +80,7 @@ impl IncidentView {
             finding_kind: incident.finding.as_str().to_owned(),
             cause: incident.cause().map(CauseId::to_string),
             notes: incident.notes.clone(),
+            alerts: incident.alerts.clone(),
             error_logs: incident.error_logs.clone(),
             request: incident.request.clone(),
             metrics_snapshot: incident.metrics.clone(),

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `watch` | samples, findings, opening, escalating and clearing of incidents |
 //! | `notice` | what others say is wrong |
+//! | `alert` | what monitoring systems say is wrong, and is not any more |
 //! | `change` | what people change about an incident by hand |
 //! | `request` | what a person asks for: guards, opening, the end of what never ran |
 //! | `investigate` | starting an investigation, its result, the proposal |
@@ -26,6 +27,7 @@ use super::world::World;
 use decide::Read;
 
 mod again;
+mod alert;
 mod change;
 mod decide;
 mod execute;
@@ -153,6 +155,7 @@ impl Turn<'_> {
                 self.reject(by, incident, fingerprint.as_deref(), &reason)
             }
             Command::Notice { notice } => self.notice(by, notice),
+            Command::Alert { alert } => self.alert(by, alert),
             Command::Change { incident, change } => self.change(by, incident, change),
             Command::Retry { incident } => self.retry(by, incident),
             Command::Note { incident, text } => self.note(by, incident, text),

@@ -20,6 +20,7 @@ use crate::domain::sample::{Answer, Origin, Sample, reading};
 use story::{REDIS, Story, incident, investigation_of};
 
 mod again;
+mod alerts;
 mod by_hand;
 mod crash;
 mod job;

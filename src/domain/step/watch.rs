@@ -99,7 +99,9 @@ impl Turn<'_> {
     }
 
     fn present(&mut self, target: &TargetId, finding: &Finding) {
-        let Some(incident) = self.world.ledger.open_in_family(target, finding.kind) else {
+        let ledger = &self.world.ledger;
+        let said = || ledger.open_by_alert(target, finding.kind);
+        let Some(incident) = ledger.open_in_family(target, finding.kind).or_else(said) else {
             // What an action does on its way (a restart cuts everybody off) is judged by its verification.
             let is_ours = finding.kind.family() == Family::Data && self.did_it(target, finding);
             if self.world.ledger.acting_on(target).is_none() && !self.is_away(target) && !is_ours {
@@ -108,6 +110,11 @@ impl Turn<'_> {
             return;
         };
         let (id, known) = (incident.id, incident.finding);
+        if known == FindingKind::Noticed {
+            self.escalate(target, id, finding.clone());
+            self.take_over(id);
+            return;
+        }
         if finding.kind.is_stronger_than(known) {
             self.escalate(target, id, finding.clone());
             return;
@@ -192,6 +199,7 @@ impl Turn<'_> {
             model_spend: Default::default(),
             attempts_from: 0,
             request: None,
+            alerts: Vec::new(),
         }
     }
 
@@ -209,17 +217,18 @@ impl Turn<'_> {
 
     /// Ends incidents whose symptom is gone for good, when nobody is working on the target.
     fn clear_what_is_gone(&mut self, target: &TargetId, verdicts: &[(FindingKind, Verdict)]) {
-        let open: Vec<(IncidentId, FindingKind, Option<u8>)> = self
+        let open: Vec<(IncidentId, Vec<FindingKind>, Option<u8>)> = self
             .world
             .ledger
             .open_on(target)
             .iter()
             // What nobody measures is not gone when nothing is measured.
-            .filter(|i| i.finding.is_measured())
-            .map(|i| (i.id, i.finding, i.health_before))
+            .filter(|i| i.finding.is_measured() || i.ends_with_its_alerts())
+            .map(|i| (i.id, symptoms(i), i.health_before))
             .collect();
-        for (id, kind, level_before) in open {
-            let gone = self.is_gone(target, kind, level_before, verdicts);
+        for (id, kinds, level_before) in open {
+            let is_still_said = self.incident(id).is_some_and(Incident::is_still_said);
+            let gone = !is_still_said && self.is_gone(target, &kinds, level_before, verdicts);
             let now = self.now;
             let Some(watch) = self.world.watches.get_mut(target) else { return };
             if !gone {
@@ -236,12 +245,14 @@ impl Turn<'_> {
     fn is_gone(
         &self,
         target: &TargetId,
-        kind: FindingKind,
+        kinds: &[FindingKind],
         level_before: Option<u8>,
         verdicts: &[(FindingKind, Verdict)],
     ) -> bool {
         let Some(watch) = self.world.watches.get(target) else { return false };
-        let of_family = |(other, _): &&(FindingKind, Verdict)| other.family() == kind.family();
+        let of_family = |(other, _): &&(FindingKind, Verdict)| {
+            kinds.iter().any(|kind| other.family() == kind.family())
+        };
         let absent =
             verdicts.iter().filter(of_family).all(|(_, verdict)| *verdict == Verdict::Absent);
         let Health::Score(score) = watch.health() else { return false };
@@ -254,7 +265,10 @@ impl Turn<'_> {
         let health = self.world.health(target);
         self.cancel_active(id, "the symptom is gone");
         let seconds = (self.now - since).num_seconds();
-        let reason = format!("the symptom has been gone for {seconds} s without an action of ours");
+        let has_alerts = self.incident(id).is_some_and(|incident| !incident.alerts.is_empty());
+        let and = if has_alerts { "its alerts are over, and " } else { "" };
+        let reason =
+            format!("{and}the symptom has been gone for {seconds} s without an action of ours");
         self.emit_on(id, actor::DETECTOR, EventBody::IncidentResolved { health, reason });
         self.report(id);
         if let Some(watch) = self.world.watches.get_mut(target) {
@@ -275,4 +289,10 @@ impl Turn<'_> {
             watch.calm_level = Some(score);
         }
     }
+}
+
+/// What must be gone before it ends: its symptom, and those that alerts about it stand for.
+fn symptoms(incident: &Incident) -> Vec<FindingKind> {
+    let said = incident.alerts.iter().filter_map(|alert| alert.finding);
+    std::iter::once(incident.finding).chain(said).collect()
 }

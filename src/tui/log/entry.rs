@@ -173,6 +173,7 @@ fn phase(body: &EventBody) -> Option<Phase> {
         EventBody::IncidentOpened { .. }
         | EventBody::IncidentEscalated { .. }
         | EventBody::IncidentRecurred { .. }
+        | EventBody::AlertReceived { .. }
         | EventBody::StatusChanged { .. }
         | EventBody::InvestigationStarted { .. } => Phase::Thinking,
         EventBody::IncidentNoted { .. }

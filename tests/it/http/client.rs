@@ -78,23 +78,7 @@ impl Service {
     }
 
     pub(super) fn text(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, String) {
-        let mut stream = TcpStream::connect(&self.at).expect("the service answers");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a bound");
-        let mut head =
-            format!("{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n", self.at);
-        let body = body.map(ToString::to_string).unwrap_or_default();
-        if !body.is_empty() {
-            head +=
-                &format!("content-type: application/json\r\ncontent-length: {}\r\n", body.len());
-        }
-        stream.write_all(format!("{head}\r\n{body}").as_bytes()).expect("asked");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("an answer");
-        let status = answer.split(' ').nth(1).and_then(|text| text.parse().ok());
-        let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
-        let is_chunked = head.to_lowercase().contains("transfer-encoding: chunked");
-        let body = if is_chunked { unchunked(body) } else { body.to_owned() };
-        (status.expect("a status"), body)
+        text_at(&self.at, method, path, body).expect("the service answers")
     }
 
     pub(super) fn socket(&self, path: &str) -> Talk {
@@ -112,6 +96,30 @@ impl Drop for Service {
             eprintln!("the lab {} may not be removed entirely: {down:?}", self.id);
         }
     }
+}
+
+/// The status and the body; `None` where nobody listens yet.
+pub(super) fn text_at(
+    at: &str,
+    method: &str,
+    path: &str,
+    body: Option<&Value>,
+) -> Option<(u16, String)> {
+    let mut stream = TcpStream::connect(at).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).expect("a bound");
+    let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {at}\r\nconnection: close\r\n");
+    let body = body.map(ToString::to_string).unwrap_or_default();
+    if !body.is_empty() {
+        head += &format!("content-type: application/json\r\ncontent-length: {}\r\n", body.len());
+    }
+    stream.write_all(format!("{head}\r\n{body}").as_bytes()).expect("asked");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    let status = answer.split(' ').nth(1).and_then(|text| text.parse().ok());
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+    let is_chunked = head.to_lowercase().contains("transfer-encoding: chunked");
+    let body = if is_chunked { unchunked(body) } else { body.to_owned() };
+    Some((status.expect("a status"), body))
 }
 
 /// A body in the pieces it was sent in.

@@ -9,6 +9,8 @@ use tokio::time::Instant;
 use super::client::Service;
 use crate::crash::bench::eventually;
 
+mod monitoring;
+
 /// What waits for a decision, as `/status` tells of it.
 fn waiting(service: &Service) -> Value {
     eventually("something waits for a decision", || {

@@ -128,6 +128,7 @@ impl Script {
             tried: Vec::new(),
             attempts_from: 0,
             request,
+            alerts: Vec::new(),
             model_spend: Default::default(),
         };
         let body = EventBody::IncidentOpened { incident: Box::new(incident), finding };

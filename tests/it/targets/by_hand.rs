@@ -158,6 +158,7 @@ fn incident(finding: FindingKind, server: &Server, message: &str) -> Incident {
         tried: Vec::new(),
         attempts_from: 0,
         request: None,
+        alerts: Vec::new(),
         model_spend: Default::default(),
     }
 }

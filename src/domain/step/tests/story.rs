@@ -308,6 +308,7 @@ pub(super) fn incident(at: DateTime<Utc>) -> Incident {
         tried: vec![],
         attempts_from: 0,
         request: None,
+        alerts: Vec::new(),
         model_spend: Default::default(),
     }
 }

@@ -113,6 +113,7 @@ fn told(event: &Event) -> Told {
         | EventBody::IncidentEscalated { .. }
         | EventBody::IncidentNoted { .. }
         | EventBody::IncidentAmended { .. }
+        | EventBody::AlertReceived { .. }
         | EventBody::IncidentResolved { .. }
         | EventBody::IncidentFailed { .. } => incident(event),
         EventBody::Proposed { proposal, .. } => proposed(proposal),
@@ -191,6 +192,10 @@ fn incident(event: &Event) -> Told {
         EventBody::IncidentAmended { severity, team, .. } => {
             let team = team.as_deref().unwrap_or("none");
             deed("amend", format!("severity {}, team {team}", severity.as_str()))
+        }
+        EventBody::AlertReceived { alert } => {
+            let stands = if alert.is_firing { "fires" } else { "is over" };
+            deed("alert", format!("{} {stands}: {}", alert.name, alert.message))
         }
         EventBody::IncidentResolved { health, reason } => {
             deed("resolve", format!("health {health}: {reason}")).looks(Role::Ok)
