@@ -36,6 +36,7 @@
 //! | [`engine`] | the loop, pollers, effects, verification, drills |
 //! | [`tui`] | the console |
 //! | [`api`] | everything over HTTP: the control socket, and the network where it is wanted |
+//! | [`mcp`] | what somebody else's agent may see and propose |
 //! | [`narrate`], [`report`], [`metrics`] | events in plain words, the post-mortem, the figures |
 //! | [`config`], [`cli`], [`telemetry`] | the rest of the edge |
 //! | [`ports`] | the traits between them |
@@ -63,6 +64,7 @@ pub mod engine;
 pub mod faults;
 pub mod inspect;
 pub mod lab;
+pub mod mcp;
 pub mod metrics;
 pub mod narrate;
 pub mod ports;

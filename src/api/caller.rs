@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::problem::Problem;
 use crate::config::http::Role;
+use crate::domain::step::actor;
 
 /// Somebody whom a door let in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +29,11 @@ impl Caller {
     /// Somebody who is known by a token.
     pub(super) fn guest(name: impl Into<String>, role: Role) -> Self {
         Self { name: name.into(), role, is_owner: false }
+    }
+
+    /// An agent of theirs: neither the owner nor an admin, and told apart in the records.
+    fn through_an_agent(self) -> Self {
+        Self::guest(actor::through_an_agent(&self.name), self.role.min(Role::Operator))
     }
 
     /// Whether the role suffices; else the problem that says which would.
@@ -70,11 +76,18 @@ pub(super) fn least_role(method: &Method) -> Role {
     if *method == Method::GET || *method == Method::HEAD { Role::Viewer } else { Role::Operator }
 }
 
+/// In a request that an agent makes in its caller's name.
+pub(super) const AGENT_HEADER: &str = "simctl-agent";
+
 /// Turns away who may not. In front of every route, so that none can be forgotten.
-pub(super) async fn check(request: Request, next: Next) -> Response {
-    let Some(caller) = request.extensions().get::<Caller>() else {
+pub(super) async fn check(mut request: Request, next: Next) -> Response {
+    let Some(mut caller) = request.extensions().get::<Caller>().cloned() else {
         return nobody().into_response();
     };
+    if request.headers().contains_key(AGENT_HEADER) {
+        caller = caller.through_an_agent();
+        request.extensions_mut().insert(caller.clone());
+    }
     match caller.may(least_role(request.method())) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),

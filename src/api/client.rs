@@ -12,9 +12,11 @@ use hyper::client::conn::http1;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::net::UnixStream;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::caller::AGENT_HEADER;
 use super::events::{CutOff, Line};
 use super::live::Delta;
 use super::socket;
@@ -24,7 +26,7 @@ use crate::domain::event::Sealed;
 use crate::engine::handle::Snapshot;
 
 /// An engine that does not answer a plain question within this has a problem of its own.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Why the engine did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -34,8 +36,8 @@ pub enum ClientError {
     /// The stream of events could not go on; read on from the last event that arrived.
     #[error("the stream of events ended: {reason}")]
     CutOff { missed: Option<u64>, reason: String },
-    #[error("the engine did not answer within {} s; see the log in the state directory", PATIENCE.as_secs())]
-    Silent,
+    #[error("the engine did not answer within {} s; see the log in the state directory", .0.as_secs())]
+    Silent(Duration),
     #[error("{doing} over the control socket {path}")]
     Failed {
         doing: &'static str,
@@ -91,6 +93,25 @@ impl Client {
             let seq = answer.response.headers().get(SEQ_HEADER);
             let seq = seq.and_then(|seq| seq.to_str().ok()?.parse().ok());
             Ok((self.understand(answer).await?, seq))
+        })
+        .await
+    }
+
+    /// Asks any route in an agent's name, which may less than its owner. Returns the status and the answer's JSON.
+    pub(crate) async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+        patience: Duration,
+    ) -> Result<(u16, Value), ClientError> {
+        let body = body.map(|body| body.to_string().into_bytes()).unwrap_or_default();
+        within(patience, async {
+            let answer = self.send_as(method, path, body, true).await?;
+            let status = answer.response.status().as_u16();
+            let text = self.body(answer).await?;
+            let read = serde_json::from_slice(&text);
+            Ok((status, read.map_err(|error| self.failed("understand the answer", error))?))
         })
         .await
     }
@@ -154,21 +175,35 @@ impl Client {
         &self,
         asking: impl Future<Output = Result<T, ClientError>> + Send,
     ) -> Result<T, ClientError> {
-        tokio::time::timeout(PATIENCE, asking).await.unwrap_or(Err(ClientError::Silent))
+        within(PATIENCE, asking).await
     }
 
     async fn send(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Answer, ClientError> {
+        self.send_as(method, path, body, false).await
+    }
+
+    async fn send_as(
+        &self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+        is_agent: bool,
+    ) -> Result<Answer, ClientError> {
         let stream =
             UnixStream::connect(&self.path).await.map_err(|error| self.failed("connect", error))?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|error| self.failed("connect", error))?;
         let driver = drive(connection);
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(method)
             .uri(path)
             .header("host", "simctl")
-            .header("content-type", "application/json")
+            .header("content-type", "application/json");
+        if is_agent {
+            request = request.header(AGENT_HEADER, "mcp");
+        }
+        let request = request
             .body(Full::new(Bytes::from(body)))
             .map_err(|error| self.failed("ask", error))?;
         let response =
@@ -199,6 +234,13 @@ impl Client {
     fn failed(&self, doing: &'static str, source: impl Into<anyhow::Error>) -> ClientError {
         ClientError::Failed { doing, path: self.path.clone(), source: source.into() }
     }
+}
+
+async fn within<T>(
+    patience: Duration,
+    asking: impl Future<Output = Result<T, ClientError>> + Send,
+) -> Result<T, ClientError> {
+    tokio::time::timeout(patience, asking).await.unwrap_or(Err(ClientError::Silent(patience)))
 }
 
 #[expect(clippy::disallowed_methods, reason = "a connection's driver, ended with its answer")]

@@ -223,7 +223,7 @@ impl Feed {
 
     async fn connect(&self) -> Result<Live, ClientError> {
         let hello = timeout(HELLO, self.client.live()).await;
-        let (whole, live) = hello.unwrap_or(Err(ClientError::Silent))?;
+        let (whole, live) = hello.unwrap_or(Err(ClientError::Silent(HELLO)))?;
         if whole.store.url != self.snapshots.borrow().store.url {
             self.told.send_replace(whole.seq);
         }

@@ -29,6 +29,7 @@ mod http;
 mod incidents;
 mod inspect;
 mod lab;
+mod mcp;
 mod orders;
 mod parse;
 mod print;
@@ -119,6 +120,7 @@ enum Command {
     Audit(audit::Audit),
     Token(http::Token),
     Openapi(http::Openapi),
+    Mcp(mcp::Mcp),
     Config(config::ConfigArgs),
     Completions(completions::Completions),
 }
@@ -240,6 +242,7 @@ async fn dispatch(cli: Cli) -> Done {
         Command::Report(args) => records::report(&context, &args).await,
         Command::Metrics(args) => records::metrics(&context, &args).await,
         Command::Audit(args) => audit::run(&context, &args).await,
+        Command::Mcp(_) => Box::pin(mcp::serve(&context)).await,
         Command::Config(args) => config::run(&context, &args),
         Command::Faults(_)
         | Command::Actions(_)

@@ -57,7 +57,8 @@ impl Turn<'_> {
                 "remediation mode {mode}: nothing can be approved"
             )));
         }
-        let asked = incident.request.is_some() && incident.source == by;
+        let asked = incident.request.is_some()
+            && actor::answerable(&incident.source) == actor::answerable(by);
         if asked && self.world.limits.two_people {
             let reason =
                 format!("{by} asked for it, so somebody else approves it (policy.two_people)");

@@ -60,6 +60,17 @@ pub(crate) mod actor {
     pub(crate) const POLICY: &str = "policy";
     pub(crate) const ENGINE: &str = "engine";
     pub(crate) const WATCHDOG: &str = "watchdog";
+    const THROUGH_AN_AGENT: &str = " through an agent";
+
+    /// What an agent does in somebody's name.
+    pub(crate) fn through_an_agent(name: &str) -> String {
+        format!("{name}{THROUGH_AN_AGENT}")
+    }
+
+    /// Whose doing it is, by their own hands or an agent's.
+    pub(crate) fn answerable(name: &str) -> &str {
+        name.strip_suffix(THROUGH_AN_AGENT).unwrap_or(name)
+    }
 }
 
 /// One decision in the making: events are applied as they are emitted, so later parts see earlier ones.

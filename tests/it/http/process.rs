@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::client::Service;
 use crate::crash::bench::eventually;
 
+mod mcp;
 mod monitoring;
 
 /// What waits for a decision, as `/status` tells of it.

@@ -5,6 +5,7 @@ use super::*;
 use crate::domain::effect::Ordered;
 use crate::domain::incident::Request;
 use crate::domain::proposal::Draft;
+use crate::domain::step::actor;
 
 fn draft(risk: Risk) -> Draft {
     let plan = investigation(risk).plan.unwrap();
@@ -69,6 +70,18 @@ fn whoever_asks_does_not_approve_where_two_people_are_wanted() {
     let other = Ordered { actor: "ops2".into(), command };
     story.say(Input::Command(other)).expect("it is answered").unwrap();
     assert!(matches!(story.effects[..], [Effect::Recheck { .. }]), "{:?}", story.effects);
+}
+
+#[test]
+fn what_somebodys_agent_asked_for_was_asked_by_them() {
+    let mut story = asked(Risk::Low);
+    story.world.limits.two_people = true;
+    for incident in story.world.ledger.incidents.values_mut() {
+        incident.source = actor::through_an_agent("ops1");
+    }
+    let print = story.fingerprint();
+    let refused = story.approve(&print, None).unwrap_err();
+    assert!(refused.contains("somebody else approves it"), "{refused}");
 }
 
 #[test]
