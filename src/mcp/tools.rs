@@ -73,17 +73,19 @@ fn incidents() -> Tool {
     }
 }
 
-/// Tools that take an incident and nothing else.
+/// A tool that takes an incident and nothing else.
+fn one(
+    name: &'static str,
+    title: &'static str,
+    about: &'static str,
+    method: Method,
+    of: &str,
+) -> Tool {
+    let pattern = format!("/api/v1/incidents/{{incident}}{of}");
+    Tool { name, title, about, method, pattern, patience: PATIENCE, params: vec![incident()] }
+}
+
 fn about_one() -> [Tool; 5] {
-    let one = |name, title, about, method, of: &str| Tool {
-        name,
-        title,
-        about,
-        method,
-        pattern: format!("/api/v1/incidents/{{incident}}{of}"),
-        patience: PATIENCE,
-        params: vec![incident()],
-    };
     let (get, post) = (Method::Get, Method::Post);
     [
         one(
