@@ -45,6 +45,11 @@ async fn command(
         }
         ordered.actor = caller.name;
     }
+    if let Command::Clear { injection: Some(number), .. } = &ordered.command
+        && i64::try_from(*number).is_err()
+    {
+        return Err(Problem::invalid("an injection has no such number"));
+    }
     let accepted = door.handle.order(ordered).await?;
     let seq = door.handle.snapshots.borrow().seq;
     Ok(([(SEQ_HEADER, seq.to_string())], Answer(accepted)))

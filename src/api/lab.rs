@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use axum::Json as Answer;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -238,6 +237,14 @@ struct Rehearsed {
     ttl_s: u64,
 }
 
+/// What came of a trigger, or would come of it.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+enum Trial {
+    Triggered(Triggered),
+    Rehearsed(Rehearsed),
+}
+
 /// Break a target of the lab on purpose
 ///
 /// By the fault's id or by the old simulator's name for it. Only the lab can be broken, and it is taken back at the
@@ -245,7 +252,7 @@ struct Rehearsed {
 #[utoipa::path(
     post, path = "/trigger/{fault}", tag = "lab", request_body = Option<Trigger>,
     params(("fault" = String, Path, description = "Like `postgres-connections` or `idle-leak`; /api/v1/faults lists them", example = "redis-memory"), HowToTrigger),
-    responses((status = 200, description = "Under way, or with `dry_run` what would be done", body = Triggered)),
+    responses((status = 200, description = "Under way, or with `dry_run` what would be done", body = Trial)),
 )]
 async fn trigger(
     State(door): State<Door>,
@@ -253,13 +260,13 @@ async fn trigger(
     Query(how): Query<HowToTrigger>,
     caller: Caller,
     MaybeJson(asked): MaybeJson<Trigger>,
-) -> Result<Response, Problem> {
+) -> Result<Answer<Trial>, Problem> {
     let fault = faults::find(&name).ok_or_else(|| {
         let name = shortened(&name);
         Problem::not_found(format!("there is no fault `{name}`; /api/v1/faults lists them"))
     })?;
     if how.dry_run {
-        return Ok(Answer(rehearse(&door, fault, &asked)?).into_response());
+        return Ok(Answer(Trial::Rehearsed(rehearse(&door, fault, &asked)?)));
     }
     let d = fault.descriptor();
     let command = Command::Inject {
@@ -273,7 +280,7 @@ async fn trigger(
     let snapshot = door.snapshot();
     let number = accepted.injection.unwrap_or_default();
     let injection = snapshot.injections.iter().find(|injection| injection.number == number);
-    Ok(Answer(Triggered {
+    Ok(Answer(Trial::Triggered(Triggered {
         success: true,
         status: "triggered",
         message: accepted.message,
@@ -282,8 +289,7 @@ async fn trigger(
         injection: format!("f-{number}"),
         deadline: injection.map(|injection| injection.deadline),
         undo: d.undo,
-    })
-    .into_response())
+    })))
 }
 
 fn rehearse(door: &Door, fault: &dyn Fault, asked: &Trigger) -> Result<Rehearsed, Problem> {

@@ -87,7 +87,10 @@ pub fn router(door: Door, bounds: BodyBounds) -> Router {
     let described = serde_json::to_vec(&openapi::complete(described)).unwrap_or_default();
     let described = Bytes::from(described);
     routes
-        .route("/openapi.json", get(async move || ([(header::CONTENT_TYPE, "application/json")], described.clone())))
+        .route(
+            "/openapi.json",
+            get(async move || ([(header::CONTENT_TYPE, "application/json")], described.clone())),
+        )
         .fallback(async || Problem::not_found("there is nothing at this path"))
         .method_not_allowed_fallback(async || {
             let detail = "this path does not know the method; see the header Allow";

@@ -6,7 +6,7 @@
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -125,13 +125,19 @@ enum IndexAction {
     Rebuild,
 }
 
+/// What came of it.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+enum IndexAnswer {
+    Suggested(SuggestResponse),
+    Analyzed(AnalyzeResponse),
+}
+
 /// Suggest indexes, or have the planner's statistics taken anew
 #[utoipa::path(
     post, path = "/indexes", tag = "workbench", request_body = IndexWork,
     responses(
-        (status = 200, description = "Suggestions, or when the statistics are from", content(
-            (SuggestResponse = "application/json"), (AnalyzeResponse = "application/json"),
-        )),
+        (status = 200, description = "Suggestions, or when the statistics are from", body = IndexAnswer),
         (status = 202, description = "It would change something; agree to it by its fingerprint", body = ToAgree),
     ),
 )]
@@ -145,11 +151,15 @@ async fn work_on_indexes(
         let IndexWork { table, action, database } = job.request;
         let request = IndexesRequest { table, database };
         match action {
-            IndexAction::Suggest => Ok(answer(Box::pin(indexes::suggest(bench, &request)).await)),
+            IndexAction::Suggest => {
+                let suggested = Box::pin(indexes::suggest(bench, &request)).await;
+                Ok(answer(suggested.map(IndexAnswer::Suggested)))
+            }
             IndexAction::Analyze => {
                 let change = indexes::analyze_change(bench, &request).await.map_err(failed)?;
                 let permit = agree(&door, &caller, &change, &job.agreed)?;
-                Ok(answer(Box::pin(indexes::analyze(bench, &request, Some(&permit))).await))
+                let analyzed = Box::pin(indexes::analyze(bench, &request, Some(&permit))).await;
+                Ok(answer(analyzed.map(IndexAnswer::Analyzed)))
             }
             IndexAction::Rebuild => {
                 let detail = "an index is rebuilt by the action `reindex_index`: ask for it by POST /propose-fix";
