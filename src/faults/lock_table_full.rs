@@ -40,7 +40,7 @@ const WELL: Duration = Duration::from_secs(4);
 static DESCRIPTOR: Descriptor = Descriptor {
     id: "lock-table-full",
     aliases: &[],
-    tier: Tier::Practical,
+    tier: Tier::Dangerous,
     runtimes: ANYWHERE,
     engine: Some(Engine::Postgres),
     class: Class::Held,
