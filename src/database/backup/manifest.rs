@@ -88,6 +88,8 @@ pub struct Contents {
     /// `None`: there are none.
     pub large_objects: Option<LargeObjects>,
     pub extensions: BTreeMap<String, String>,
+    /// Those that came with the server's own template, and their schemas: a dump leaves them out.
+    pub preinstalled: BTreeMap<String, String>,
     /// How many there are of what holds no rows.
     pub objects: BTreeMap<String, u64>,
     /// Roles that own something or are granted something.
@@ -294,6 +296,7 @@ mod tests {
             tables: vec![table("a", 3, "17"), table("b", 0, "0")],
             sequences: vec![sequence(10, 1, false)],
             large_objects: Some(LargeObjects { count: 1, bytes: 9, sha256: "ab".repeat(32) }),
+            preinstalled: BTreeMap::new(),
             extensions: [("citext".to_owned(), "1.6".to_owned())].into(),
             objects: [("view".to_owned(), 2)].into(),
             roles: BTreeSet::new(),

@@ -69,6 +69,10 @@ SELECT kind, count(*) FROM (
 
 const EXTENSIONS: &str = "SELECT extname, extversion FROM pg_extension";
 
+/// What was there before the first object of a person's own.
+const PREINSTALLED: &str = "
+SELECT extname, n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.oid < 16384";
+
 /// Whom the restored objects will belong to or be granted to.
 const ROLES: &str = "
 SELECT DISTINCT r.rolname FROM pg_shdepend d JOIN pg_roles r ON r.oid = d.refobjid
@@ -123,6 +127,8 @@ pub(crate) async fn contents(
     let pair = |row: &Row| (row.get(0), row.get::<_, i64>(1).unsigned_abs());
     let objects: BTreeMap<String, u64> = all(OBJECTS).await?.iter().map(pair).collect();
     let extensions = all(EXTENSIONS).await?.iter().map(|row| (row.get(0), row.get(1))).collect();
+    let preinstalled = all(PREINSTALLED).await?;
+    let preinstalled = preinstalled.iter().map(|row| (row.get(0), row.get(1))).collect();
     let roles: BTreeSet<String> = all(ROLES).await?.iter().map(|row| row.get(0)).collect();
     let sequences = sequences(session, &all(SEQUENCES).await?).await?;
     let tables = tables(session, &all(TABLES).await?, rows, phase, teller).await?;
@@ -130,7 +136,7 @@ pub(crate) async fn contents(
         Rows::No => None,
         Rows::Within(_) | Rows::As(_) => large_objects(session, phase, teller).await?,
     };
-    Ok(Contents { tables, sequences, large_objects, extensions, objects, roles })
+    Ok(Contents { tables, sequences, large_objects, extensions, preinstalled, objects, roles })
 }
 
 async fn tables(

@@ -15,6 +15,7 @@ use super::record::{Level, Verified};
 use super::survey::{self, Rows};
 use super::tools::{self, Call, Tools};
 use super::{Job, Standing, maintenance, megabytes, scratch, settings, stopped, sums};
+use crate::inspect::quoted;
 use crate::targets::postgres::Session;
 
 /// Which backup, and how thoroughly.
@@ -222,6 +223,7 @@ pub(crate) async fn restore_into(
     name: &str,
     ownership: Ownership,
 ) -> Outcome<()> {
+    preinstall(bench, entry, name).await?;
     let login = bench.login(As::Fixer, Some(name))?;
     let tools = Tools::new(&bench.link, login, bench.place.as_ref(), 0);
     tools.version("pg_restore").await?;
@@ -245,6 +247,18 @@ pub(crate) async fn restore_into(
         job.teller.tell(Progress::counted("restore", done, of, table));
     };
     restore_call(&tools, entry, args, &on_line).await
+}
+
+/// Extensions that came with the server's template are in no dump, and the copy is made without that template.
+pub(crate) async fn preinstall(bench: &Workbench, entry: &Entry, name: &str) -> Outcome<()> {
+    let session = bench.connect(As::Fixer, Some(name), Session::Fixer, "restore").await?;
+    for (extension, schema) in &entry.manifest.contents.preinstalled {
+        let (extension, schema) = (quoted(extension), quoted(schema));
+        let sql = format!("CREATE EXTENSION IF NOT EXISTS {extension} SCHEMA {schema}");
+        settings::run(&session, &sql).await?;
+    }
+    session.close().await;
+    Ok(())
 }
 
 /// What the copy holds otherwise than the backup's manifest says.

@@ -99,6 +99,7 @@ async fn unpack(job: &Job<'_>, entry: &Entry, table: &TableSum, copy: &str) -> O
     let login = job.bench.login(As::Fixer, Some(copy))?;
     let tools = Tools::new(&job.bench.link, login, job.bench.place.as_ref(), 0);
     tools.version("pg_restore").await?;
+    verify::preinstall(job.bench, entry, copy).await?;
     let (schema, name) = (format!("--schema={}", table.schema), format!("--table={}", table.name));
     for only in
         [vec!["--section=pre-data".to_owned()], vec!["--data-only".to_owned(), schema, name]]
