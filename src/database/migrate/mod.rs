@@ -204,7 +204,6 @@ fn standing(scripts: &Scripts, applied: &[AppliedMigration]) -> MigrateResponse 
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "a run of migrations takes all of this")]
 async fn carry_out(
     job: &Job<'_>,
     request: &MigrateRequest,
