@@ -280,7 +280,7 @@ fn taken(made: &BackupResponse) -> String {
         judged(&made.verified, made.tables, &made.unhashed)
     );
     if let Some(lsn) = &made.lsn {
-        text.push_str(&format!("\nas of {lsn}"));
+        text.extend([format!("\nas of {lsn}")]);
     }
     text
 }
@@ -305,10 +305,10 @@ fn judged(verified: &Verified, tables: usize, unhashed: &[String]) -> String {
         format!("NOT SOUND ({}): {}", u8::from(verified.level), verified.problems.join("; "))
     };
     for remark in &verified.remarks {
-        text.push_str(&format!("\n{remark}"));
+        text.extend([format!("\n{remark}")]);
     }
     if !unhashed.is_empty() {
-        text.push_str(&format!("\nnot hashed, beyond the byte budget: {}", unhashed.join(", ")));
+        text.extend([format!("\nnot hashed, beyond the byte budget: {}", unhashed.join(", "))]);
     }
     text
 }
@@ -339,7 +339,7 @@ fn listed_text(all: &BackupsResponse) -> String {
         table(&head, &rows)
     };
     for other in &all.not_backups {
-        text.push_str(&format!("{} is no backup: it {}\n", other.name, other.reason));
+        text.extend([format!("{} is no backup: it {}\n", other.name, other.reason)]);
     }
     text + &alarms_text(&all.alarms)
 }

@@ -191,17 +191,17 @@ fn text(done: &MigrateResponse, request: &MigrateRequest) -> String {
         (Direction::Status | Direction::Lint, _) => "",
     };
     for one in &done.applied {
-        text.push_str(&format!("{verb} {}\n", one.migration_file));
+        text.extend([format!("{verb} {}\n", one.migration_file)]);
     }
     if let Some(failed) = &done.failed_at {
         let failure = &failed.failure;
-        text.push_str(&format!("FAILED {}: {}\n", failed.migration_file, failure.message));
+        text.extend([format!("FAILED {}: {}\n", failed.migration_file, failure.message)]);
         text.push_str(
             &failure.hint.as_ref().map_or_else(String::new, |hint| format!("  {hint}\n")),
         );
     }
     if let Some(backup) = &done.backup_file {
-        text.push_str(&format!("backed up before as {backup}\n"));
+        text.extend([format!("backed up before as {backup}\n")]);
     }
     let version = done
         .version
@@ -210,7 +210,7 @@ fn text(done: &MigrateResponse, request: &MigrateRequest) -> String {
         [] => "nothing is pending".to_owned(),
         some => format!("{} pending", some.len()),
     };
-    text.push_str(&format!("{version}, {pending}\n"));
+    text.extend([format!("{version}, {pending}\n")]);
     for remark in &done.remarks {
         text.push_str(remark);
         text.push('\n');

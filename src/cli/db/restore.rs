@@ -186,9 +186,9 @@ fn restored_text(done: &RestoreResponse) -> String {
     let mut text =
         format!("{} is restored; {proven}; clients were kept out for {ms} ms", done.restored_as);
     if let Some(kept) = &done.kept_as {
-        text.push_str(&format!(
+        text.extend([format!(
             "\nwhat was there is {kept}; back with `simctl db restore --undo`, gone for good with `--drop-kept`"
-        ));
+        )]);
     }
     with_remarks(text, &done.remarks)
 }

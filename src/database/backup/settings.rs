@@ -66,7 +66,7 @@ fn create_sql(name: &str, like: &Settings) -> String {
         sql.push_str(provider);
         for (word, value) in [(locale, &like.locale), ("ICU_RULES", &like.icu_rules)] {
             if let Some(value) = value {
-                sql.push_str(&format!(" {word} {}", literal(value)));
+                sql.extend([format!(" {word} {}", literal(value))]);
             }
         }
     }
