@@ -39,6 +39,10 @@ impl Guard {
         }
     }
 
+    #[expect(
+        clippy::result_large_err,
+        reason = "an answer is made once a request and sent at once"
+    )]
     fn let_in(&self, headers: &HeaderMap, from: IpAddr, now: Instant) -> Result<Caller, Response> {
         if let Some(problem) = foreign(headers, self.open) {
             return Err(problem.into_response());

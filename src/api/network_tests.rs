@@ -113,12 +113,14 @@ impl Bench {
     async fn ask(&self, token: Option<&str>, request: &str, body: Option<&str>) -> (u16, Value) {
         let mut head = format!("{request} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n", self.at);
         if let Some(token) = token {
-            head += &format!("authorization: Bearer {token}\r\n");
+            head.extend([format!("authorization: Bearer {token}\r\n")]);
         }
         let body = body.unwrap_or_default();
         if !body.is_empty() {
-            head +=
-                &format!("content-type: application/json\r\ncontent-length: {}\r\n", body.len());
+            head.extend([format!(
+                "content-type: application/json\r\ncontent-length: {}\r\n",
+                body.len()
+            )]);
         }
         read(&self.raw(&format!("{head}\r\n{body}")).await)
     }

@@ -65,11 +65,11 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Patient<IO> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.bounded(cx, |io, cx| io.poll_flush(cx))
+        self.bounded(cx, AsyncWrite::poll_flush)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.bounded(cx, |io, cx| io.poll_shutdown(cx))
+        self.bounded(cx, AsyncWrite::poll_shutdown)
     }
 
     fn poll_write_vectored(

@@ -227,7 +227,7 @@ struct Outcome {
 
 /// The engine a console shows.
 enum Engine {
-    Here(Host),
+    Here(Box<Host>),
     Attached { handle: Handle, tasks: Tasks },
 }
 
@@ -247,7 +247,7 @@ impl Visit<'_> {
             set_up = Box::pin(self.set_up()) => set_up,
         };
         match set_up {
-            Ok(Engine::Here(host)) => self.over_own(console, host).await,
+            Ok(Engine::Here(host)) => self.over_own(console, *host).await,
             Ok(Engine::Attached { handle, tasks }) => {
                 let end = self.end_of(&mut console).await;
                 let mut left = injections(&handle.snapshots.borrow());
@@ -323,7 +323,7 @@ impl Visit<'_> {
         let _ = self.news.send(News::Connected(Box::new(connected)));
         #[cfg(debug_assertions)]
         hooks::arm(&mut host.tasks);
-        Ok(Engine::Here(host))
+        Ok(Engine::Here(Box::new(host)))
     }
 
     /// The lab as it is; made first where there is nothing else to watch.

@@ -33,8 +33,11 @@ pub(super) struct Replica {
     link: PostgresLink,
     pool: Pool,
     /// A session of the monitor role, and what it saw last.
-    seen: Mutex<(Option<PgConnection>, Option<(Instant, Option<Standing>)>)>,
+    seen: Mutex<(Option<PgConnection>, Option<Look>)>,
 }
+
+/// When it was looked at, and how far it was if it streamed.
+type Look = (Instant, Option<Standing>);
 
 /// How far it is.
 #[derive(Clone, Debug)]

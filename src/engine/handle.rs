@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use crate::domain::effect::{Accepted, Ordered, Refused};
 use crate::domain::event::Sealed;
+use crate::domain::execution::Execution;
 use crate::domain::health::Health;
 use crate::domain::incident::Incident;
 use crate::domain::injection::Injection;
@@ -36,7 +37,7 @@ impl Snapshot {
         for incident in &mut self.incidents {
             if incident.executions.iter().any(crate::domain::execution::Execution::has_acted) {
                 let incident = Arc::make_mut(incident);
-                incident.executions.iter_mut().for_each(|one| one.forget_undo_data());
+                incident.executions.iter_mut().for_each(Execution::forget_undo_data);
             }
         }
         self

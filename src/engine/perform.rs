@@ -228,7 +228,8 @@ impl Performer {
             let recall = |like| similar(Arc::clone(&store), like).boxed();
             let Some(advisor) = advisor else {
                 let found =
-                    agent::investigate(&one.server, &incident, &known, &recall, &report).await;
+                    Box::pin(agent::investigate(&one.server, &incident, &known, &recall, &report))
+                        .await;
                 return ended(found);
             };
             let record = |record| work.record(record);

@@ -52,7 +52,7 @@ impl Request {
 
     pub(super) fn query(&mut self, name: &str, value: &str) {
         let sign = if self.path.contains('?') { '&' } else { '?' };
-        self.path += &format!("{sign}{name}={}", escaped(value));
+        self.path.extend([format!("{sign}{name}={}", escaped(value))]);
     }
 
     pub(super) fn field(&mut self, name: &str, value: Value) {
@@ -72,7 +72,7 @@ fn escaped(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-_~".contains(&byte) {
             escaped.push(char::from(byte));
         } else {
-            escaped += &format!("%{byte:02X}");
+            escaped.extend([format!("%{byte:02X}")]);
         }
     }
     escaped

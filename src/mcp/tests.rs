@@ -1,5 +1,7 @@
 //! What is offered, and what calls become.
 
+#![expect(clippy::needless_pass_by_value, reason = "values are written where they are passed")]
+
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};

@@ -292,7 +292,10 @@ pub(crate) fn events() -> Vec<Event> {
         (
             350,
             "detector",
-            EventBody::IncidentOpened { incident: Box::new(incident()), finding: finding() },
+            EventBody::IncidentOpened {
+                incident: Box::new(Incident { acknowledged_at: None, ..incident() }),
+                finding: finding(),
+            },
         ),
         (
             400,

@@ -11,6 +11,7 @@ use crate::domain::alert::Heard;
 use crate::domain::diagnosis::Diagnosis;
 use crate::domain::execution::{Execution, ExecutionState};
 use crate::domain::finding::Severity;
+use crate::domain::health::Health;
 use crate::domain::ids::{CauseId, incident_name};
 use crate::domain::incident::{Incident, IncidentType, Note, RemediationMode, Request, Status};
 use crate::domain::proposal::Proposal;
@@ -89,7 +90,7 @@ impl IncidentView {
             revision: incident.revision,
             occurrences: incident.occurrences,
             health_at_open: incident.health_at_open.score(),
-            health_at_end: incident.health_at_end.and_then(|health| health.score()),
+            health_at_end: incident.health_at_end.and_then(Health::score),
             first_bad_at: incident.first_bad_at,
             created_at: incident.opened_at,
             last_seen: incident.last_seen,

@@ -62,7 +62,7 @@ const fn count(reading: &'static str, name: &'static str, help: &'static str) ->
 
 const fn state(reading: &'static str, state: &'static str) -> Known {
     let help = "Client sessions by what they do, other than simctl's own";
-    Known { label: Some(("state", state)), ..gauge(reading, "pg_stat_activity_count", help) }
+    Known { label: Some(("state", state)), ..gauge(reading, "pg_stat_activity_sessions", help) }
 }
 
 const KNOWN: &[Known] = &[

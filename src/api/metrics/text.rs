@@ -64,7 +64,10 @@ fn plain(openmetrics: &str) -> String {
                 kind => ("", kind),
             };
             let about = help.take().unwrap_or_default();
-            text += &format!("# HELP {name}{ending} {about}\n# TYPE {name}{ending} {kind}\n");
+            text.extend([
+                &*format!("# HELP {name}{ending} {about}\n"),
+                &*format!("# TYPE {name}{ending} {kind}\n"),
+            ]);
         } else if !line.starts_with("# UNIT ") && line != "# EOF" {
             text += line;
             text.push('\n');

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::api::events::CutOff;
 use crate::domain::event::{Event, EventBody};
 use crate::domain::execution::{ExecutionState, Phase, PhaseLine};
+use crate::domain::health::Health;
 use crate::domain::ids::{ExecutionId, IncidentId, incident_name};
 use crate::domain::incident::Incident;
 use crate::narrate;
@@ -211,7 +212,7 @@ impl Teller {
             stderr: output.map(|output| output.stderr.clone()),
             exit_code: output.and_then(|output| output.exit_code),
             duration_ms: output.map(|output| output.duration_ms),
-            health: line.health.and_then(|health| health.score()),
+            health: line.health.and_then(Health::score),
             health_before: running.and_then(|one| one.before),
             health_after: running.and_then(|one| one.after),
         }

@@ -82,7 +82,7 @@ impl Talk {
                     Some(message) => self.send(&message).await,
                     None => return self.close(close_code::AWAY, "the engine is ending").await,
                 },
-                heard = self.socket.recv() => self.note(heard),
+                heard = self.socket.recv() => self.note(heard.as_ref()),
                 _ = life.tick() => self.ping().await,
             };
             if matches!(next, Next::Over) {
@@ -109,7 +109,7 @@ impl Talk {
         self.socket.send(Frame::Text(message.text().into())).await
     }
 
-    fn note(&mut self, heard: Option<Result<Frame, axum::Error>>) -> Next {
+    fn note(&mut self, heard: Option<&Result<Frame, axum::Error>>) -> Next {
         match heard {
             Some(Ok(Frame::Close(_)) | Err(_)) | None => Next::Over,
             Some(Ok(Frame::Text(_) | Frame::Binary(_) | Frame::Ping(_) | Frame::Pong(_))) => {

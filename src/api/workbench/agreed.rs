@@ -37,12 +37,15 @@ pub(super) struct ToAgree {
     change: Change,
 }
 
+/// By fingerprint: when it was wanted, in order of wishes, and by whom.
+type Wishes = BTreeMap<String, (u64, String)>;
+
 /// Who may agree to what.
 pub struct Agreements {
     writes: Writes,
     two_people: bool,
-    /// Who wanted what, by fingerprint, with when it was in order of wishes.
-    wished: Mutex<(u64, BTreeMap<String, (u64, String)>)>,
+    /// How many wishes there were, and those that are remembered.
+    wished: Mutex<(u64, Wishes)>,
 }
 
 impl Agreements {
@@ -50,6 +53,10 @@ impl Agreements {
         Self { writes, two_people, wished: Mutex::default() }
     }
 
+    #[expect(
+        clippy::result_large_err,
+        reason = "an answer is made once a request and sent at once"
+    )]
     pub(super) fn permit(
         &self,
         caller: &Caller,

@@ -41,6 +41,10 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Job<T> {
 
 impl Door {
     /// The workbench of a target, or of the first PostgreSQL.
+    #[expect(
+        clippy::result_large_err,
+        reason = "an answer is made once a request and sent at once"
+    )]
     pub(in crate::api) fn bench(&self, target: Option<&str>) -> Result<&Workbench, Response> {
         let found = match target {
             Some(name) => self.benches.iter().find(|bench| bench.target.id.as_str() == name),
@@ -66,6 +70,7 @@ pub(super) fn answer<T: Serialize>(outcome: Outcome<T>) -> Response {
 }
 
 /// A failure is a response of its own, with the members of a problem beside its own.
+#[expect(clippy::needless_pass_by_value, reason = "errors are mapped with it")]
 pub(in crate::api) fn failed(failure: Failure) -> Response {
     let status = match failure.code {
         Code::ApprovalRequired => StatusCode::ACCEPTED,

@@ -225,6 +225,7 @@ async fn how_it_is(State(door): State<Door>, Query(at): Query<Where>) -> Respons
 }
 
 /// Who agreed to a change; else what is to be agreed to, as the answer.
+#[expect(clippy::result_large_err, reason = "an answer is made once a request and sent at once")]
 fn agree(
     door: &Door,
     caller: &Caller,

@@ -67,7 +67,7 @@ fn shown(change: &Change) -> String {
         text.push_str(";\n");
     }
     if change.statements.len() > SHOWN {
-        text.push_str(&format!("   … and {} more\n", change.statements.len() - SHOWN));
+        text.extend([format!("   … and {} more\n", change.statements.len() - SHOWN)]);
     }
     text
 }

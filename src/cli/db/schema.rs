@@ -48,7 +48,7 @@ fn show(response: &SchemaResponse) -> String {
             text.push_str(&table(&["KIND", "NAME", "", "DEFINITION"], &rows));
         }
         Objects::Unknown { why, hint } => {
-            text.push_str(&format!("\nwhat hangs on it is not known: {why}\n"));
+            text.extend([format!("\nwhat hangs on it is not known: {why}\n")]);
             text.push_str(
                 &hint.as_ref().map_or(String::new(), |hint| format!("  to do: {hint}\n")),
             );

@@ -329,7 +329,7 @@ mod tests {
             damaged(&|all| all.sequences.clear()),
             damaged(&|all| all.large_objects = None),
             damaged(&|all| all.extensions.clear()),
-            damaged(&|all| drop(all.objects.insert("view".into(), 1))),
+            damaged(&|all| all.objects.extend([("view".into(), 1)])),
             damaged(&|all| all.tables[0].hash = None),
         ];
         let told: Vec<String> = told.into_iter().map(|one| one.join("; ")).collect();

@@ -97,7 +97,7 @@ fn apply_sql(name: &str, wanted: &Settings) -> Vec<String> {
             let to = grant.to.as_deref().map_or_else(|| "PUBLIC".into(), quoted);
             let option = if grant.grantable { " WITH GRANT OPTION" } else { "" };
             // The server's own word out of a closed list, so it needs no quotes and may have none.
-            let right: String = grant.right.chars().filter(|c| c.is_ascii_alphabetic()).collect();
+            let right: String = grant.right.chars().filter(char::is_ascii_alphabetic).collect();
             all.push(format!("GRANT {right} ON DATABASE {database} TO {to}{option}"));
         }
     }

@@ -30,7 +30,7 @@ struct Analyzed {
 
 const STATE: &str = "select greatest(s.last_analyze, s.last_autoanalyze)::text as last, \
      case when c.reltuples >= 0 then c.reltuples end as rows \
-     from pg_class c left join pg_stat_all_tables s on s.relid = c.oid where c.oid = $1::regclass";
+     from pg_class c left join pg_stat_all_tables s on s.relid = c.oid where c.oid = $1::oid";
 
 /// What a person agrees to.
 pub async fn change_of(bench: &Workbench, request: &IndexesRequest) -> Outcome<Change> {

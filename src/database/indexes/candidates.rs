@@ -58,10 +58,10 @@ impl Candidate {
         let mut text = format!("{create} ON {table}{method} ({})", columns.join(", "));
         if !self.include.is_empty() {
             let include: Vec<String> = self.include.iter().map(|column| quoted(column)).collect();
-            text.push_str(&format!(" INCLUDE ({})", include.join(", ")));
+            text.extend([format!(" INCLUDE ({})", include.join(", "))]);
         }
         if let Some(condition) = &self.condition {
-            text.push_str(&format!(" WHERE {condition}"));
+            text.extend([" WHERE ", condition]);
         }
         text
     }

@@ -1,5 +1,7 @@
 //! Each rule on a plan that it is about, and on one a hair below its numbers.
 
+#![expect(clippy::needless_pass_by_value, reason = "values are written where they are passed")]
+
 use serde_json::{Value, json};
 
 use super::plan::Plan;

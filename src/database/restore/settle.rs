@@ -37,12 +37,12 @@ pub(crate) fn settle(note: &Note, names: &Names) -> Settle {
         Step::Swapped => return Settle::Nothing,
         // Who leaves the name, who takes it.
         Step::Swapping => (
-            Party::of(note.live.is_some(), &names.live, &note.database, &note.kept_name),
-            Party::of(true, &names.copy, &note.copy_name, &note.database),
+            Party::of(note.live.is_some(), names.live.as_ref(), &note.database, &note.kept_name),
+            Party::of(true, names.copy.as_ref(), &note.copy_name, &note.database),
         ),
         Step::SwappingBack => (
-            Party::of(true, &names.copy, &note.database, &note.copy_name),
-            Party::of(true, &names.live, &note.kept_name, &note.database),
+            Party::of(true, names.copy.as_ref(), &note.database, &note.copy_name),
+            Party::of(true, names.live.as_ref(), &note.kept_name, &note.database),
         ),
     };
     let Party { was: left_from, is: left } = before;
@@ -82,8 +82,8 @@ enum Place {
 }
 
 impl<'a> Party<'a> {
-    fn of(ever_was: bool, name: &Option<String>, before: &'a str, after: &str) -> Self {
-        let is = match name.as_deref() {
+    fn of(ever_was: bool, name: Option<&String>, before: &'a str, after: &str) -> Self {
+        let is = match name.map(String::as_str) {
             _ if !ever_was => Place::NeverWas,
             Some(name) if name == before => Place::Before,
             Some(name) if name == after => Place::After,

@@ -1,6 +1,6 @@
 -- answers: what an index on a table would cost, and which indexes and columns it has
 -- tested: PostgreSQL 15.18; as a role holding only pg_monitor
--- $1 text: the table, quoted as in SQL
+-- $1 text: the oid of the table
 select greatest(c.reltuples, 0)::float8 as rows,
        coalesce(s.n_tup_ins + s.n_tup_upd - s.n_tup_hot_upd, 0)::float8 as writes,
        coalesce(s.n_tup_hot_upd, 0)::float8 as hot_updates,
@@ -16,4 +16,4 @@ select greatest(c.reltuples, 0)::float8 as rows,
           from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped) as columns
   from pg_class c
   left join pg_stat_all_tables s on s.relid = c.oid
- where c.oid = $1::regclass;
+ where c.oid = $1::oid;

@@ -1,7 +1,7 @@
 //! Reads the facts about each statement out of the parser's tree.
 
 use squawk_syntax::ast::{AstNode, Stmt};
-use squawk_syntax::{SourceFile, SyntaxKind, SyntaxNode};
+use squawk_syntax::{SourceFile, SyntaxElement, SyntaxKind, SyntaxNode};
 
 use super::{Kind, Statement, refused};
 
@@ -68,7 +68,8 @@ fn parts(text: &str) -> Vec<String> {
 /// Every statement of a text; empty ones are left out.
 pub(super) fn statements(text: &str) -> Vec<Statement> {
     let parse = SourceFile::parse(text);
-    let errors: Vec<_> = parse.errors().iter().map(|error| error.range()).collect();
+    let errors: Vec<_> =
+        parse.errors().iter().map(squawk_syntax::syntax_error::SyntaxError::range).collect();
     let file = parse.tree();
     let mut found = Vec::new();
     for stmt in file.stmts() {
@@ -147,7 +148,7 @@ fn word(stmt: &Stmt, node: &SyntaxNode, kind: Kind) -> String {
         Stmt::Merge(_) => "MERGE",
         _ if matches!(kind, Kind::Select | Kind::Change) => "SELECT",
         _ => {
-            let first = node.descendants_with_tokens().filter_map(|element| element.into_token());
+            let first = node.descendants_with_tokens().filter_map(SyntaxElement::into_token);
             let mut words = first.filter(|token| !is_trivia(token.kind()));
             return words.next().map(|token| token.text().to_uppercase()).unwrap_or_default();
         }
@@ -213,7 +214,7 @@ fn functions(node: &SyntaxNode) -> Vec<Name> {
 /// The text of a node without comments and blanks.
 fn bare(node: &SyntaxNode) -> String {
     node.descendants_with_tokens()
-        .filter_map(|element| element.into_token())
+        .filter_map(SyntaxElement::into_token)
         .filter(|token| !is_trivia(token.kind()))
         .map(|token| token.text().to_owned())
         .collect()

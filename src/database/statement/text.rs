@@ -1,6 +1,6 @@
 //! A statement's text for other eyes: literals masked for the records, blanks and comments evened out for keys.
 
-use squawk_syntax::{SourceFile, SyntaxKind, SyntaxToken};
+use squawk_syntax::{SourceFile, SyntaxElement, SyntaxKind, SyntaxToken};
 
 use super::facts::is_trivia;
 use super::{is_parsed, on_its_own_stack};
@@ -40,7 +40,7 @@ fn rewritten(text: &str, show: impl Fn(&SyntaxToken) -> String + Sync) -> Option
         let root = SourceFile::parse(text).syntax_node();
         let mut out = String::new();
         let mut apart = false;
-        for token in root.descendants_with_tokens().filter_map(|element| element.into_token()) {
+        for token in root.descendants_with_tokens().filter_map(SyntaxElement::into_token) {
             if is_trivia(token.kind()) {
                 apart = true;
                 continue;

@@ -14,6 +14,7 @@ use crate::domain::health::{self, Health};
 use crate::domain::ids::{IncidentId, TargetId};
 use crate::domain::incident::{Incident, IncidentType, RemediationMode, Status};
 use crate::domain::sample::{RuntimeEvent, RuntimeEventKind, Sample};
+use crate::domain::world::Watch;
 
 /// A symptom must stay away this long before an incident ends by itself, so that flapping is one incident.
 const CALM: TimeDelta = TimeDelta::seconds(5);
@@ -182,7 +183,7 @@ impl Turn<'_> {
             metrics,
             incident_type: if is_lab { IncidentType::Drill } else { IncidentType::Real },
             remediation: self.world.remediation,
-            health_at_open: watch.map_or(Health::Inconclusive, |watch| watch.health()),
+            health_at_open: watch.map_or(Health::Inconclusive, Watch::health),
             health_before: watch.and_then(|watch| watch.calm_level),
             occurrences: 1,
             first_bad_at: finding.since.min(self.now),

@@ -90,7 +90,7 @@ impl Site {
 
     /// `simctl db …`, answered as JSON.
     pub(super) fn db(&self, args: &[&str]) -> Said {
-        said(self.on_server(args).output().unwrap())
+        said(&self.on_server(args).output().unwrap())
     }
 
     /// The same, which must be done.
@@ -170,7 +170,7 @@ pub(super) async fn one(session: &Client, sql: &str) -> String {
     row.unwrap_or_else(|error| panic!("{sql}: {error:?}")).get(0)
 }
 
-fn said(output: Output) -> Said {
+fn said(output: &Output) -> Said {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Said { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
 }
@@ -186,7 +186,7 @@ impl Running {
 
     /// Waits for its end.
     pub(super) fn wait(mut self) -> Said {
-        said(self.0.take().unwrap().wait_with_output().unwrap())
+        said(&self.0.take().unwrap().wait_with_output().unwrap())
     }
 
     /// SIGKILL, and gone.

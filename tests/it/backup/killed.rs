@@ -116,7 +116,7 @@ async fn a_swap_that_was_killed_before_or_between_the_renames_leaves_one_of_both
             "{settled}"
         );
         assert_eq!(site.serves("app", "t").await, "2", "the old one, whole, and open to clients");
-        assert_eq!(site.ours().await, [copy.clone()]);
+        assert_eq!(site.ours().await, std::slice::from_ref(&copy));
         assert_eq!(site.serves(&copy, "t").await, "1", "the new one waits under its own name");
         site.run("postgres", &format!("drop database \"{copy}\"")).await;
     }

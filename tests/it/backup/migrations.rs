@@ -4,7 +4,7 @@
 use std::fs;
 use std::time::Duration;
 
-use super::bench::{Site, one};
+use super::bench::{Running, Site, one};
 
 /// Files of a directory beside.
 fn write(site: &Site, files: &[(&str, &str)]) -> String {
@@ -105,7 +105,7 @@ async fn of_two_at_once_one_runs_and_the_other_waits_also_with_an_index_built_co
         ],
     );
     let args = up(&dir, &[]);
-    let both = [site.start(&args), site.start(&args)].map(|running| running.wait());
+    let both = [site.start(&args), site.start(&args)].map(Running::wait);
     for said in &both {
         assert_eq!(said.code, Some(0), "{} {}", said.out, said.err);
     }

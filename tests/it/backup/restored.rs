@@ -45,6 +45,7 @@ async fn a_backup_under_writes_is_of_one_moment() {
     let sql = "create table a (n int); create table b (n int); create sequence s;
         create function pair(i int) returns void language sql as 'insert into a values (i); insert into b values (i)'";
     site.run("app", sql).await;
+    site.run("app", "select pair(0), nextval('s')").await;
     let writer = site.session("app").await;
     let (stop, mut told) = tokio::sync::oneshot::channel::<()>();
     let writing = tokio::spawn(async move {

@@ -71,6 +71,7 @@ pub(crate) async fn write_all(
 }
 
 /// A request as the API would send it.
+#[expect(clippy::needless_pass_by_value, reason = "values are written where they are passed")]
 pub(crate) fn transaction_of(sql: &[&str], more: Value) -> TransactionRequest {
     let queries: Vec<Value> = sql.iter().map(|sql| json!({"sql": sql})).collect();
     let mut request = json!({"queries": queries});

@@ -315,8 +315,9 @@ fn a_container_that_only_looks_like_the_labs_is_watched_and_not_broken() {
     ]);
     let mut engine = lab.home.engine();
     watched(&lab);
-    lab.home.ok(&["inject", "leak-oom", "--target", &name]);
     let why = "was not made from here";
+    let refused = lab.home.run(&["inject", "leak-oom", "--target", &name]);
+    assert!(refused.code == 1 && refused.err.contains(why), "{refused:?}");
     engine.event("injection_moved", |event| event["body"]["state"].to_string().contains(why));
     assert!(lab.redis(&["DBSIZE"]).parse::<u64>().expect("a number") < 3, "only what beats");
     let up = lab.home.run(&["up"]);

@@ -110,7 +110,10 @@ pub(super) fn text_at(
     let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {at}\r\nconnection: close\r\n");
     let body = body.map(ToString::to_string).unwrap_or_default();
     if !body.is_empty() {
-        head += &format!("content-type: application/json\r\ncontent-length: {}\r\n", body.len());
+        head.extend([format!(
+            "content-type: application/json\r\ncontent-length: {}\r\n",
+            body.len()
+        )]);
     }
     stream.write_all(format!("{head}\r\n{body}").as_bytes()).expect("asked");
     let mut answer = String::new();

@@ -1,5 +1,7 @@
 //! From the plans of a workload to the columns of an index, in the right order.
 
+#![expect(clippy::needless_pass_by_value, reason = "values are written where they are passed")]
+
 use serde_json::json;
 
 use super::*;

@@ -176,9 +176,9 @@ fn what_never_ran_leaves_nothing_to_do() {
         let mut story = asked(Risk::Low);
         act(&mut story);
         assert_eq!(story.incident().status, Status::Resolved, "{said}");
-        let ends = |event: &Event| match &event.body {
-            EventBody::IncidentResolved { reason, .. } => Some(reason.clone()),
-            _ => None,
+        let ends = |event: &Event| {
+            let EventBody::IncidentResolved { reason, .. } = &event.body else { return None };
+            Some(reason.clone())
         };
         let reason = story.log.iter().find_map(ends).unwrap();
         assert!(reason.contains(said), "{reason}");
@@ -235,9 +235,9 @@ fn a_request_explains_no_symptom_of_another_incident() {
     let mut story = Story::begun(Risk::Low);
     ask(&mut story, Risk::Low).unwrap();
     story.ran(true);
-    let goal = story.effects.iter().find_map(|effect| match effect {
-        Effect::Verify { goal, .. } => Some(goal.clone()),
-        _ => None,
+    let goal = story.effects.iter().find_map(|effect| {
+        let Effect::Verify { goal, .. } = effect else { return None };
+        Some(goal.clone())
     });
     assert!(goal.unwrap().besides.is_empty());
 }
