@@ -73,7 +73,7 @@ impl Source {
             .windows(2)
             .position(|pair| {
                 pair[0].trim() == "#[cfg(test)]"
-                    && pair[1].trim_start().starts_with("mod ")
+                    && pair[1].trim_start().trim_start_matches("pub(crate) ").starts_with("mod ")
                     && pair[1].trim_end().ends_with('{')
             })
             .unwrap_or(lines.len());
