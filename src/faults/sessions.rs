@@ -1,5 +1,7 @@
 //! PostgreSQL sessions that a fault holds open and leaves idle, as a leaking client does.
 
+use std::time::Duration;
+
 use super::reach::{self, Closed, Session};
 use super::{FaultError, Progress};
 use crate::engine::tasks::Tasks;
@@ -7,6 +9,9 @@ use crate::targets::Server;
 
 /// Where opening until a refusal stops all the same.
 pub(super) const MOST_CONNECTIONS: u64 = 100;
+/// So many refusals in a row mean that the server is full: a slot that somebody had for a moment only is taken too.
+const REFUSALS: u32 = 4;
+const BETWEEN: Duration = Duration::from_millis(100);
 
 /// What opening came to.
 pub(super) struct Opened {
@@ -64,10 +69,21 @@ pub(super) async fn until_refused(
     query: impl Fn(u64) -> String,
     progress: Progress<'_>,
 ) -> Result<Vec<Session>, FaultError> {
-    let opened = open_each(server, name, MOST_CONNECTIONS, query, progress).await?;
-    let Some(words) = opened.refused else { return Err(not_refused()) };
-    progress(format!("refused after {} connections: {words}", opened.held.len()));
-    Ok(opened.held)
+    let mut held: Vec<Session> = Vec::new();
+    let mut refusals = 0;
+    loop {
+        let there = held.len() as u64;
+        let left = MOST_CONNECTIONS - there;
+        let opened = open_each(server, name, left, |n| query(there + n), progress).await?;
+        let Some(words) = opened.refused else { return Err(not_refused()) };
+        refusals = if opened.held.is_empty() { refusals + 1 } else { 1 };
+        held.extend(opened.held);
+        if refusals == REFUSALS {
+            progress(format!("refused after {} connections: {words}", held.len()));
+            return Ok(held);
+        }
+        tokio::time::sleep(BETWEEN).await;
+    }
 }
 
 fn not_refused() -> FaultError {
