@@ -2,8 +2,8 @@
 //! control socket, and the network where the configuration says so.
 //!
 //! To add a group of routes: one file here with `pub(super) fn routes() -> OpenApiRouter<Door>` and handlers that
-//! carry `#[utoipa::path]`, and two lines in this file, `mod x;` and an entry in [`GROUPS`]. The router asks for a
-//! viewer where a route only reads and for an operator elsewhere; a handler that takes [`caller::Admin`] asks for
+//! carry `#[utoipa::path]`, and two lines in this file, `mod x;` and an entry in `GROUPS`. The router asks for a
+//! viewer where a route only reads and for an operator elsewhere; a handler that takes `caller::Admin` asks for
 //! more. Bounds, problems, the description at `/openapi.json` and its checks come by themselves.
 
 use axum::Router;
